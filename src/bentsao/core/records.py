@@ -1,0 +1,104 @@
+"""The records that cross the borders between rooms. Frozen; an unknown field is an error."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Record(BaseModel):
+    """Base of every record: immutable, and strict about its fields."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Message(Record):
+    """One turn of a conversation.
+
+    `input` is the material an instruction speaks about (the alpaca form's `input`); empty where there is none.
+    Chat formats with an `{input}` slot place it there, all others put it on a line after `content`.
+    """
+
+    role: Role
+    content: str
+    input: str = ""
+
+
+class Source(Record):
+    """Where a fact or row comes from: source name, file, row (counted from 1; None: the file as a whole), licence."""
+
+    name: str
+    file: str = ""
+    row: int | None = None
+    licence: str = ""
+
+
+class Fact(Record):
+    """What the knowledge base says: subject, attribute, values, under which condition, and where it says so.
+
+    `qualifier` is the condition under which the values hold (儿童, 妊娠期 …); None means always.
+    """
+
+    subject: str
+    attribute: str
+    values: tuple[str, ...]
+    source: Source
+    qualifier: str | None = None
+
+
+class Evidence(Record):
+    """A fact as an answer cites it: `number` is the n of its mark [n], counted from 1."""
+
+    number: int
+    fact: Fact
+
+
+class Conversation(Record):
+    """What is learnt from: messages in turn, at least one by the assistant.
+
+    `group` names what must not be split between training and test (a disease, a dialogue);
+    `source` is None for conversations made in memory.
+    """
+
+    id: str
+    group: str
+    messages: tuple[Message, ...]
+    evidence: tuple[Evidence, ...] = ()
+    source: Source | None = None
+
+
+class Question(Record):
+    """What is asked: messages that end with the user's; `reference` is None where no answer is known."""
+
+    id: str
+    group: str
+    messages: tuple[Message, ...]
+    reference: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The last thing the user said, with its input."""
+        last = self.messages[-1]
+        return f"{last.content}\n{last.input}" if last.input else last.content
+
+
+class Answer(Record):
+    """What a model answered.
+
+    `finish` is "end" when the model ended the answer itself, "length" when it was cut at the token limit,
+    "error" when there is none; `seconds` is the time of the batch divided by its rows; `tokens` counts
+    generated tokens without the end token.
+    """
+
+    id: str
+    question: str
+    text: str
+    reference: str | None = None
+    evidence: tuple[Evidence, ...] = ()
+    finish: Literal["end", "length", "error"] = "end"
+    tokens: int = 0
+    seconds: float = 0.0
+    error: str | None = None

@@ -1,0 +1,1 @@
+"""An adapter → answers: engines, decoding, sessions. Knows nothing of training."""

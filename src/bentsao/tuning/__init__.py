@@ -1,0 +1,1 @@
+"""Conversations → an adapter: rows, batches, loss, LoRA, checkpoints, the loop."""

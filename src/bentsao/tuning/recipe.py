@@ -1,0 +1,140 @@
+"""The recipe: everything that decides what comes out of a tuning run, in one TOML file.
+
+The resolved recipe is stored in the adapter folder, so a run can be repeated from what it left behind.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, ValidationError, field_validator
+
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import read_text
+from bentsao.core.records import Record
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+class BasePart(Record):
+    """Which base model, and how it is held."""
+
+    name: str = Field("embedded", description="基座：预设名、Hugging Face id 或本地目录")
+    quantization: Literal["4bit", "8bit"] | None = Field(None, description="量化加载（需要 CUDA）")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(None, description="权重精度；不填按设备选")
+    device: str | None = Field(None, description="设备；不填自动选")
+    trust_remote_code: bool = Field(False, description="是否允许运行基座自带的代码")
+
+
+class DataPart(Record):
+    """What is learnt from."""
+
+    files: tuple[str, ...] = Field((), description="训练数据文件")
+    mix: tuple[str, ...] = Field((), description="混入的通用数据 FILE:SHARE（SHARE 为占训练行数的份额）")
+    format: str | None = Field(None, description="对话格式；不填用基座自带的模板，没有则用 plain")
+    cutoff: int = Field(1024, ge=8, description="一行最多的 token 数")
+    too_long: Literal["refuse", "cut"] = Field("refuse", description="放不下的回答：拒绝，或截断（计数）")
+    learn_prompt: bool = Field(False, description="是否也学习问题部分")
+    validation: float = Field(0.05, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证")
+    validation_file: str | None = Field(None, description="另给的验证数据文件")
+    names: str | None = Field(None, description="实体名表（一行一个）：按其中的名字分组，使验证的实体不出现在训练中")
+    merge_dialogues: bool = Field(True, description="是否并掉是别的对话开头的对话")
+    limit: int | None = Field(None, ge=1, description="最多用多少行（随机取）；不填全用")
+
+    @field_validator("mix")
+    @classmethod
+    def _check_mix(cls, mix: tuple[str, ...]) -> tuple[str, ...]:
+        for item in mix:
+            split_mix(item)
+        return mix
+
+
+class LoraPart(Record):
+    """The adapter. PEFT's LoRA: W + (alpha / rank) · B A."""
+
+    rank: int = Field(8, ge=1)
+    alpha: float = Field(16, gt=0)
+    dropout: float = Field(0.0, ge=0, lt=1)
+    targets: str | tuple[str, ...] = Field(
+        "all-linear", description="all-linear、attention（q 与 v，或合并的 qkv），或模块名"
+    )
+
+
+class TrainingPart(Record):
+    """How it is learnt. `steps` (None: no limit) ends a run before `epochs` does."""
+
+    epochs: float = Field(3, gt=0)
+    steps: int | None = Field(None, ge=1, description="最多的优化步数")
+    batch_rows: int = Field(16, ge=1, description="一个优化步的行数")
+    micro_tokens: int | None = Field(None, ge=1, description="一次前向最多的 token 数（含填充）；不填按设备选")
+    learning_rate: float = Field(5e-4, gt=0)
+    schedule: Literal["linear", "cosine", "constant"] = "linear"
+    warmup: float = Field(0.05, ge=0, lt=1, description="预热步数的份额")
+    weight_decay: float = Field(0.0, ge=0)
+    max_grad_norm: float = Field(1.0, gt=0)
+    gradient_checkpointing: bool = False
+    seed: int = 42
+    evaluate_every: int | None = Field(None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")
+    evaluate_rows: int = Field(128, ge=1, description="途中验证最多用的行数；首尾用全部")
+    save_every: int = Field(50, ge=1, description="隔多少步存一次检查点")
+    trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
+    run_name: str = ""
+    project: str = "bentsao"
+
+
+class Recipe(Record):
+    """A whole recipe. `output` is the adapter folder to be written."""
+
+    output: str = "runs/adapter"
+    base: BasePart = BasePart()
+    data: DataPart = DataPart()
+    lora: LoraPart = LoraPart()
+    training: TrainingPart = TrainingPart()
+
+
+def split_mix(item: str) -> tuple[str, float]:
+    """`FILE:SHARE` → (file, share). Raises ValueError for another form or a share outside (0, 1)."""
+    file, _, share = item.rpartition(":")
+    try:
+        value = float(share)
+    except ValueError:
+        value = -1.0
+    if not file or not 0 < value < 1:
+        raise ValueError(f"{item!r} 应写成 FILE:SHARE，SHARE 在 0 与 1 之间，例如 general.jsonl:0.2")
+    return file, value
+
+
+def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
+    """A recipe from a TOML file (None: all defaults) with `section.key` overrides on top.
+
+    Relative data paths in the file are looked up from where the command runs, as the shell would. Raises ConfigError
+    with every wrong key and value.
+    """
+    values: dict[str, Any] = {}
+    if path is not None:
+        try:
+            values = tomllib.loads(read_text(path))
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} 不是合法的 TOML：{error}") from None
+    for name, value in overrides.items():
+        *sections, key = name.split(".")
+        place = values
+        for section in sections:
+            place = place.setdefault(section, {})
+            if not isinstance(place, dict):
+                raise ConfigError(f"配方里的 {section} 应是一节（[{section}]）。")
+        place[key] = value
+    try:
+        return Recipe.model_validate(values)
+    except ValidationError as error:
+        lines = [f"配方{f' {path}' if path else ''}有 {error.error_count()} 处错误："]
+        for item in error.errors():
+            where = ".".join(str(part) for part in item["loc"])
+            what = "没有这个选项" if item["type"] == "extra_forbidden" else item["msg"]
+            lines.append(f"  {where} = {item['input']!r}：{what}")
+        raise ConfigError("\n".join(lines)) from None
