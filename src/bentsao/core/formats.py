@@ -147,7 +147,7 @@ def load_format(name_or_path: str) -> ChatFormat:
     value = read_json(path)
     if not isinstance(value, dict):
         raise DataError([Fault(str(path), None, "模板", value, "应是一个 JSON 对象。")])
-    if "prompt_no_input" in value or "prompt_input" in value:
+    if "prompt_no_input" in value or ("prompt_input" in value and "prompt" not in value):
         return _from_original(path, value)
     try:
         return ChatFormat.model_validate(value)

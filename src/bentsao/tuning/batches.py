@@ -19,7 +19,7 @@ from bentsao.core.rendering import IGNORE, Row
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Rows padded to the longest on the right. ids, mask, targets: [rows, length] int64; `places`: their row numbers."""
+    """Rows padded on the right to the longest. ids, mask, targets: [rows, length] int64; places: their row numbers."""
 
     ids: Tensor
     mask: Tensor

@@ -92,14 +92,14 @@ class LabelledLoss(nn.Module):
     def __init__(self, model: nn.Module, *, checkpointing: bool = False) -> None:
         super().__init__()
         self.model = model
-        self._causal = _causal_model(model)
-        self._backbone = _backbone(self._causal)
+        self.causal = _causal_model(model)
+        self._backbone = _backbone(self.causal)
         self._checkpointing = checkpointing
 
     @property
     def head_module(self) -> nn.Module:
         """The output head, with an adapter on it if there is one."""
-        return cast(nn.Module, self._causal.get_output_embeddings())
+        return cast(nn.Module, self.causal.get_output_embeddings())
 
     def head_is_trained(self) -> bool:
         """True if the head, or the embedding it is tied to, or an adapter on it is tuned."""
@@ -123,10 +123,10 @@ class LabelledLoss(nn.Module):
         weight = cast(Tensor, module.weight)
         if not weight.is_floating_point():
             raise ModelError("输出层被量化了，无法只在有标签的位置计算损失。请让 lm_head 保持浮点（不量化）。")
-        return Head(weight.detach(), cast("Tensor | None", getattr(module, "bias", None)), *logit_shape(self._causal))
+        return Head(weight.detach(), cast("Tensor | None", getattr(module, "bias", None)), *logit_shape(self.causal))
 
     def _trained_head_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
-        softcap, scale = logit_shape(self._causal)
+        softcap, scale = logit_shape(self.causal)
 
         def part_loss(part: Tensor, wanted: Tensor) -> Tensor:
             logits = self.head_module(part).float() * scale
@@ -134,14 +134,12 @@ class LabelledLoss(nn.Module):
                 logits = torch.tanh(logits / softcap) * softcap
             return nn.functional.cross_entropy(logits, wanted, reduction="sum")
 
-        vocabulary = cast(Tensor, self._causal.get_input_embeddings().weight).shape[0]
+        vocabulary = cast(Tensor, self.causal.get_input_embeddings().weight).shape[0]
         rows = max(1, CHUNK_BYTES // (4 * vocabulary))
         total = hidden.new_zeros((), dtype=torch.float32)
         for start in range(0, hidden.shape[0], rows):
             part = slice(start, start + rows)
-            total = total + cast(
-                Tensor, checkpoint(part_loss, hidden[part], targets[part], use_reentrant=False)
-            )
+            total = total + cast(Tensor, checkpoint(part_loss, hidden[part], targets[part], use_reentrant=False))
         return total
 
 
@@ -157,15 +155,17 @@ def check_against_model(objective: LabelledLoss, ids: Tensor) -> float:
         mask = torch.ones_like(ids)[None]
         own = objective.model(input_ids=ids[None], attention_mask=mask, use_cache=False).logits[0].float()
         hidden = objective.hidden(ids[None], mask)[0]
-        softcap, scale = logit_shape(objective._causal)
+        softcap, scale = logit_shape(objective.causal)
         ours = objective.head_module(hidden).float() * scale
         if softcap is not None:
             ours = torch.tanh(ours / softcap) * softcap
     objective.train(was_training)
     difference = (own - ours).abs().max().item()
     if not math.isfinite(difference) or difference > 1e-2 * max(1.0, own.abs().max().item()):
-        name = type(objective._causal).__name__
-        raise ModelError(f"{name} 的输出层与 BenTsao 的计算不一致（最大差 {difference:.3g}），不能训练。请报告这个架构。")
+        name = type(objective.causal).__name__
+        raise ModelError(
+            f"{name} 的输出层与 BenTsao 的计算不一致（最大差 {difference:.3g}），不能训练。请报告这个架构。"
+        )
     return difference
 
 

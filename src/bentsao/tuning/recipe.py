@@ -24,27 +24,29 @@ else:
 class BasePart(Record):
     """Which base model, and how it is held."""
 
-    name: str = Field("embedded", description="基座：预设名、Hugging Face id 或本地目录")
-    quantization: Literal["4bit", "8bit"] | None = Field(None, description="量化加载（需要 CUDA）")
-    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(None, description="权重精度；不填按设备选")
-    device: str | None = Field(None, description="设备；不填自动选")
-    trust_remote_code: bool = Field(False, description="是否允许运行基座自带的代码")
+    name: str = Field(default="embedded", description="基座：预设名、Hugging Face id 或本地目录")
+    quantization: Literal["4bit", "8bit"] | None = Field(default=None, description="量化加载（需要 CUDA）")
+    dtype: Literal["float32", "bfloat16", "float16"] | None = Field(default=None, description="权重精度；不填按设备选")
+    device: str | None = Field(default=None, description="设备；不填自动选")
+    trust_remote_code: bool = Field(default=False, description="是否允许运行基座自带的代码")
 
 
 class DataPart(Record):
     """What is learnt from."""
 
-    files: tuple[str, ...] = Field((), description="训练数据文件")
-    mix: tuple[str, ...] = Field((), description="混入的通用数据 FILE:SHARE（SHARE 为占训练行数的份额）")
-    format: str | None = Field(None, description="对话格式；不填用基座自带的模板，没有则用 plain")
-    cutoff: int = Field(1024, ge=8, description="一行最多的 token 数")
-    too_long: Literal["refuse", "cut"] = Field("refuse", description="放不下的回答：拒绝，或截断（计数）")
-    learn_prompt: bool = Field(False, description="是否也学习问题部分")
-    validation: float = Field(0.05, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证")
-    validation_file: str | None = Field(None, description="另给的验证数据文件")
-    names: str | None = Field(None, description="实体名表（一行一个）：按其中的名字分组，使验证的实体不出现在训练中")
-    merge_dialogues: bool = Field(True, description="是否并掉是别的对话开头的对话")
-    limit: int | None = Field(None, ge=1, description="最多用多少行（随机取）；不填全用")
+    files: tuple[str, ...] = Field(default=(), description="训练数据文件")
+    mix: tuple[str, ...] = Field(default=(), description="混入的通用数据 FILE:SHARE（SHARE 为占训练行数的份额）")
+    format: str | None = Field(default=None, description="对话格式；不填用基座自带的模板，没有则用 plain")
+    cutoff: int = Field(default=1024, ge=8, description="一行最多的 token 数")
+    too_long: Literal["refuse", "cut"] = Field(default="refuse", description="放不下的回答：拒绝，或截断（计数）")
+    learn_prompt: bool = Field(default=False, description="是否也学习问题部分")
+    validation: float = Field(default=0.05, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证")
+    validation_file: str | None = Field(default=None, description="另给的验证数据文件")
+    names: str | None = Field(
+        default=None, description="实体名表（一行一个）：按其中的名字分组，使验证的实体不出现在训练中"
+    )
+    merge_dialogues: bool = Field(default=True, description="是否并掉是别的对话开头的对话")
+    limit: int | None = Field(default=None, ge=1, description="最多用多少行（随机取）；不填全用")
 
     @field_validator("mix")
     @classmethod
@@ -57,31 +59,31 @@ class DataPart(Record):
 class LoraPart(Record):
     """The adapter. PEFT's LoRA: W + (alpha / rank) · B A."""
 
-    rank: int = Field(8, ge=1)
-    alpha: float = Field(16, gt=0)
-    dropout: float = Field(0.0, ge=0, lt=1)
+    rank: int = Field(default=8, ge=1)
+    alpha: float = Field(default=16, gt=0)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     targets: str | tuple[str, ...] = Field(
-        "all-linear", description="all-linear、attention（q 与 v，或合并的 qkv），或模块名"
+        default="all-linear", description="all-linear、attention（q 与 v，或合并的 qkv），或模块名"
     )
 
 
 class TrainingPart(Record):
     """How it is learnt. `steps` (None: no limit) ends a run before `epochs` does."""
 
-    epochs: float = Field(3, gt=0)
-    steps: int | None = Field(None, ge=1, description="最多的优化步数")
-    batch_rows: int = Field(16, ge=1, description="一个优化步的行数")
-    micro_tokens: int | None = Field(None, ge=1, description="一次前向最多的 token 数（含填充）；不填按设备选")
-    learning_rate: float = Field(5e-4, gt=0)
+    epochs: float = Field(default=3, gt=0)
+    steps: int | None = Field(default=None, ge=1, description="最多的优化步数")
+    batch_rows: int = Field(default=16, ge=1, description="一个优化步的行数")
+    micro_tokens: int | None = Field(default=None, ge=1, description="一次前向最多的 token 数（含填充）；不填按设备选")
+    learning_rate: float = Field(default=5e-4, gt=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
-    warmup: float = Field(0.05, ge=0, lt=1, description="预热步数的份额")
-    weight_decay: float = Field(0.0, ge=0)
-    max_grad_norm: float = Field(1.0, gt=0)
+    warmup: float = Field(default=0.05, ge=0, lt=1, description="预热步数的份额")
+    weight_decay: float = Field(default=0.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, gt=0)
     gradient_checkpointing: bool = False
     seed: int = 42
-    evaluate_every: int | None = Field(None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")
-    evaluate_rows: int = Field(128, ge=1, description="途中验证最多用的行数；首尾用全部")
-    save_every: int = Field(50, ge=1, description="隔多少步存一次检查点")
+    evaluate_every: int | None = Field(default=None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")
+    evaluate_rows: int = Field(default=128, ge=1, description="途中验证最多用的行数；首尾用全部")
+    save_every: int = Field(default=50, ge=1, description="隔多少步存一次检查点")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     run_name: str = ""
     project: str = "bentsao"

@@ -1,0 +1,82 @@
+"""What answers: prompts in, generated tokens out. `transformers_engine.py` is the reference that others must equal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from bentsao.core.errors import ModelError
+from bentsao.core.formats import ChatFormat
+from bentsao.core.records import Message
+from bentsao.core.rendering import Tokens, fit_prompt
+from bentsao.inference.decoding import Decoding
+
+
+@dataclass(frozen=True)
+class Generated:
+    """One generated answer.
+
+    `ids` are its tokens without the token that ended it; `text` is what they read, control tokens left out;
+    `finish` is "end" when the model ended it, "length" when it reached the token limit or the end of the context.
+    """
+
+    ids: tuple[int, ...]
+    text: str
+    finish: Literal["end", "length"]
+
+
+class MemoryShortageError(ModelError):
+    """These prompts do not fit in memory together; fewer of them may."""
+
+
+class Engine(Protocol):
+    """A model that continues prompts."""
+
+    @property
+    def name(self) -> str:
+        """Identifies the weights: two engines of one name give the same answers."""
+        ...
+
+    @property
+    def tokens(self) -> Tokens:
+        """The tokenizer."""
+        ...
+
+    @property
+    def chat_format(self) -> ChatFormat:
+        """The format the weights were tuned with."""
+        ...
+
+    @property
+    def context(self) -> int:
+        """The most tokens of prompt and answer together."""
+        ...
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        *,
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[Generated]:
+        """An answer for each prompt, in the prompts' order. The same call gives the same answers, sampling included.
+
+        on_text(row, piece) is given the text as it becomes certain, never half a character. Pieces come while the
+        model writes if there is one prompt and one beam, else all at once at the end.
+        Raises ModelError for a prompt that fills the context, MemoryShortageError when memory runs out.
+        """
+        ...
+
+
+def fitted_prompt(engine: Engine, messages: Sequence[Message], decoding: Decoding) -> tuple[list[int], int]:
+    """The prompt for a last user's message with as much history as fits; and how many of its messages were left out.
+
+    Room for a whole answer is kept, but no more than half the context. Raises ModelError where even the bare question
+    leaves no room for a single token of answer.
+    """
+    room = max(engine.context - decoding.max_new_tokens, engine.context // 2)
+    prompt, dropped = fit_prompt(messages, engine.chat_format, engine.tokens, room)
+    if len(prompt) >= engine.context:
+        raise ModelError(f"问题太长：{len(prompt)} 个词元，模型的上下文只有 {engine.context}。请缩短问题。")
+    return prompt, dropped

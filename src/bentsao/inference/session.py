@@ -1,0 +1,77 @@
+"""A conversation with an engine, turn by turn."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import write_jsonl
+from bentsao.core.records import Answer, Conversation, Message
+from bentsao.inference.decoding import Decoding
+from bentsao.inference.engine import Engine, fitted_prompt
+
+
+class Session:
+    """A multi-turn conversation.
+
+    messages: all that was said, also what no longer fits in the context.
+    forgotten: how many of the oldest turns the last question was answered without.
+    """
+
+    def __init__(self, engine: Engine, decoding: Decoding, *, system: str | None = None) -> None:
+        self._engine = engine
+        self._decoding = decoding
+        self._lead = [Message(role="system", content=system)] if system else []
+        self._saved: set[Path] = set()
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew; what the system message says stays."""
+        self._turns: list[Message] = []
+        self.forgotten = 0
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation so far, system message first."""
+        return (*self._lead, *self._turns)
+
+    def ask(self, text: str, on_text: Callable[[str], None] | None = None) -> Answer:
+        """The answer to what the user says next. When it is interrupted, nothing is added to the conversation.
+
+        on_text is given the answer in pieces while it is written. Raises ModelError for a question longer than the
+        context.
+        """
+        started = time.perf_counter()
+        question = Message(role="user", content=text)
+        # What was forgotten once stays forgotten, so that a long conversation is not fitted from its start each time.
+        kept = [*self._lead, *self._turns[2 * self.forgotten :], question]
+        prompt, dropped = fitted_prompt(self._engine, kept, self._decoding)
+        on_row = None if on_text is None else lambda _row, piece: on_text(piece)
+        (generated,) = self._engine.generate([prompt], self._decoding, on_text=on_row)
+        answer = generated.text.strip()
+        self._turns += [question, Message(role="assistant", content=answer)]
+        self.forgotten += dropped // 2
+        return Answer(
+            id=str(len(self._turns) // 2),
+            question=text,
+            text=answer,
+            finish=generated.finish,
+            tokens=len(generated.ids),
+            seconds=time.perf_counter() - started,
+        )
+
+    def save(self, path: Path) -> None:
+        """Write the conversation as one line of the project's own JSONL, which can be learnt from again.
+
+        Raises ConfigError if nothing was said yet, or if the file is there and was not written by this session.
+        """
+        path = path.expanduser().resolve()
+        if not self._turns:
+            raise ConfigError("还没有对话可以保存。")
+        if path.exists() and path not in self._saved:
+            raise ConfigError(f"{path} 已经存在，没有覆盖它。请换一个文件名。")
+        conversation = Conversation(id=path.stem, group=path.stem, messages=self.messages)
+        write_jsonl(path, [conversation.model_dump(exclude_defaults=True)])
+        self._saved.add(path)

@@ -1,0 +1,212 @@
+"""The reference engine: `generate` of transformers, in batches, on any base.
+
+Answers are cut out by counting tokens, so nothing that is said can disturb it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from torch import Tensor
+from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
+from transformers.generation.streamers import BaseStreamer
+
+from bentsao.core.errors import ModelError
+from bentsao.core.formats import ChatFormat
+from bentsao.core.rendering import stop_ids
+from bentsao.inference.decoding import Decoding
+from bentsao.inference.engine import Generated, MemoryShortageError
+
+if TYPE_CHECKING:
+    from bentsao.models.loading import Base
+
+UNSTATED_CONTEXT = 2048
+"""The context of bases that state none: BLOOM, whose positions have no limit, was trained with this much."""
+
+
+class TransformersEngine:
+    """Fulfils `Engine` for a loaded base, with or without an adapter on it.
+
+    name: identifies the weights; None means the base's name. The model's own generation config (other bases come with
+    a top_k, a repetition penalty …) is taken off, so that `Decoding` is all that counts.
+    Raises ModelError when the tokenizer has control ids that the model has no row for.
+    """
+
+    def __init__(self, base: Base, chat_format: ChatFormat, *, name: str | None = None) -> None:
+        self.name = name or base.name
+        self.tokens = base.tokens
+        self.chat_format = chat_format
+        self.context = context_of(base.model)
+        self._model = base.model
+        self._device = base.device
+        self._words = cast(Any, base.model.get_input_embeddings()).weight.shape[0]
+        self._stops = stop_ids(chat_format, base.tokens)
+        self._check([sorted(self._stops), [base.tokens.pad_id]])
+        base.model.generation_config = GenerationConfig()
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        *,
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[Generated]:
+        """See `Engine.generate`."""
+        self._check(prompts)
+        stream = None
+        if on_text and len(prompts) == 1 and decoding.beams == 1:
+            stream = _Stream(self.tokens.decode, self._stops, lambda piece: on_text(0, piece))
+        found: dict[int, Generated] = {}
+        limits = [min(decoding.max_new_tokens, self.context - len(prompt)) for prompt in prompts]
+        # One batch, unless some prompts leave less room than others: then the full context ends their answers earlier.
+        for limit in sorted(set(limits)):
+            rows = [row for row, own in enumerate(limits) if own == limit]
+            answers = self._continue([prompts[row] for row in rows], limit, decoding, stream)
+            found.update(zip(rows, answers, strict=True))
+        if on_text and stream is None:
+            for row in range(len(prompts)):
+                on_text(row, found[row].text)
+        return [found[row] for row in range(len(prompts))]
+
+    def _continue(
+        self, prompts: Sequence[Sequence[int]], limit: int, decoding: Decoding, stream: BaseStreamer | None
+    ) -> list[Generated]:
+        ids, mask = _left_padded(prompts, self.tokens.pad_id, self._device)
+        width = ids.shape[1]
+        with _seeded(decoding, self._device), _memory_checked(len(prompts)):
+            whole = cast(Any, self._model).generate(
+                ids,
+                attention_mask=mask,
+                generation_config=self._settings(decoding, limit),
+                logits_processor=_repetition_control(decoding, width),
+                streamer=stream,
+            )
+        return [self._cut(row) for row in cast(Tensor, whole)[:, width:].tolist()]
+
+    def _settings(self, decoding: Decoding, limit: int) -> GenerationConfig:
+        settings: dict[str, Any] = {"do_sample": False}
+        if decoding.temperature > 0:
+            settings = {
+                "do_sample": True,
+                "temperature": decoding.temperature,
+                "top_p": decoding.top_p,
+                "top_k": decoding.top_k,
+            }
+        return GenerationConfig(
+            max_new_tokens=limit,
+            num_beams=decoding.beams,
+            eos_token_id=sorted(self._stops),
+            pad_token_id=self.tokens.pad_id,
+            **settings,
+        )
+
+    def _cut(self, row: list[int]) -> Generated:
+        """The answer up to the first token that ends it; what follows is the batch's padding."""
+        end = next((place for place, token in enumerate(row) if token in self._stops), None)
+        ids = row[:end]
+        return Generated(tuple(ids), self.tokens.decode(ids), "length" if end is None else "end")
+
+    def _check(self, sequences: Sequence[Sequence[int]]) -> None:
+        """On a GPU an id without a row kills the process, so it is looked for before."""
+        highest = max((max(ids) for ids in sequences), default=0)
+        if highest >= self._words:
+            raise ModelError(
+                f"词元编号 {highest} 超出了模型的词表（{self._words}）：分词器和权重不是一套。请换用同一基座的分词器。"
+            )
+        longest = max(map(len, sequences), default=0)
+        if longest >= self.context:
+            raise ModelError(f"提示有 {longest} 个词元，模型的上下文只有 {self.context}，没有留给回答的位置。")
+
+
+def context_of(model: PreTrainedModel) -> int:
+    """The most tokens that the model's config says it can attend to; UNSTATED_CONTEXT if it says nothing."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "seq_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return UNSTATED_CONTEXT
+
+
+def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """ids and mask, [rows, longest] int64: every answer then begins in the same column."""
+    longest = max(map(len, prompts))
+    ids = [[pad_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
+    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
+
+
+def _repetition_control(decoding: Decoding, width: int) -> LogitsProcessorList:
+    """Not by GenerationConfig's own fields: those count the prompt and its padding as said already."""
+    control = LogitsProcessorList()
+    if decoding.repetition_penalty != 1:
+        control.append(RepetitionPenaltyLogitsProcessor(float(decoding.repetition_penalty), width))
+    if decoding.no_repeat_ngram:
+        control.append(_AnswerNGrams(decoding.no_repeat_ngram, width))
+    return control
+
+
+class _AnswerNGrams(NoRepeatNGramLogitsProcessor):
+    """No n-gram twice within the answer; the prompt is the first `width` columns."""
+
+    def __init__(self, size: int, width: int) -> None:
+        super().__init__(size)
+        self._width = width
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        return super().__call__(cast(Any, input_ids[:, self._width :]), cast(Any, scores))
+
+
+class _Stream(BaseStreamer):
+    """Hands on the text of one answer while it grows. `put` is given the prompt first, then each token."""
+
+    def __init__(
+        self, decode: Callable[[Sequence[int]], str], stops: frozenset[int], send: Callable[[str], None]
+    ) -> None:
+        self._decode = decode
+        self._stops = stops
+        self._send = send
+        self._ids: list[int] | None = None
+        self._sent = ""
+
+    def put(self, value: Tensor) -> None:
+        if self._ids is None:
+            self._ids = []
+            return
+        self._ids += [token for token in value.tolist() if token not in self._stops]
+        # The bytes of a character may come in several tokens; until the last they read as U+FFFD.
+        self._hand_on(self._decode(self._ids).rstrip("\ufffd"))
+
+    def end(self) -> None:
+        self._hand_on(self._decode(self._ids or []))
+
+    def _hand_on(self, text: str) -> None:
+        if len(text) > len(self._sent):
+            self._send(text[len(self._sent) :])
+            self._sent = text
+
+
+@contextmanager
+def _seeded(decoding: Decoding, device: torch.device) -> Generator[None]:
+    """Draws start from the seed, and nobody else's draws are changed by it."""
+    if decoding.temperature == 0:
+        yield
+        return
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(decoding.seed)
+        yield
+
+
+@contextmanager
+def _memory_checked(rows: int) -> Generator[None]:
+    try:
+        yield
+    except RuntimeError as error:
+        # The CPU's allocator has no exception class of its own.
+        if not isinstance(error, torch.OutOfMemoryError) and "DefaultCPUAllocator" not in str(error):
+            raise
+        raise MemoryShortageError(f"内存不足，{rows} 个问题一批放不下。请减小每批的条数，或换小一些的模型。") from None

@@ -1,0 +1,85 @@
+"""LoRA on any architecture: which modules are tuned, and the PEFT model that tunes them (arXiv 2106.09685)."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any, cast
+
+from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from torch import nn
+from transformers import PreTrainedModel
+
+from bentsao.core.errors import ConfigError
+from bentsao.tuning.recipe import LoraPart
+
+ATTENTION = (
+    ("q_proj", "v_proj"),  # LLaMA, Qwen, Gemma, GLM of today
+    ("query_key_value",),  # BLOOM, ChatGLM, GPT-NeoX
+    ("qkv_proj",),  # Phi-3
+    ("W_pack",),  # Baichuan
+    ("wqkv",),  # InternLM2
+    ("c_attn",),  # GPT-2
+)
+"""What the original's `q_proj, v_proj` is called in each family, looked through in this order."""
+
+
+def linear_names(model: PreTrainedModel) -> Counter[str]:
+    """The leaf names of the linear layers that can be tuned, with how many there are; the output head is left out."""
+    head = model.get_output_embeddings()
+    names: Counter[str] = Counter()
+    for path, module in model.named_modules():
+        # Conv1D is GPT-2's linear layer; the quantised layers are subclasses of nn.Linear.
+        if (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D") and module is not head:
+            names[path.rpartition(".")[2]] += 1
+    return names
+
+
+def find_targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> list[str]:
+    """Module names for LoRA: `all-linear`, `attention`, or names to be checked against the architecture.
+
+    Raises ConfigError naming what there is when a name is not there. An asked-for output head is allowed: its loss is
+    then computed through the adapter (see objective.py).
+    """
+    there = linear_names(model)
+    if wanted == "all-linear":
+        return sorted(there)
+    if wanted == "attention":
+        for names in ATTENTION:
+            if all(name in there for name in names):
+                return list(names)
+        raise ConfigError(f"{type(model).__name__} 里认不出注意力层。可用的线性层：{'、'.join(sorted(there))}。")
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    allowed = {*there, "lm_head"}
+    missing = [name for name in names if name.rpartition(".")[2] not in allowed]
+    if missing or not names:
+        raise ConfigError(
+            f"{type(model).__name__} 没有名为 {'、'.join(missing) or '（空）'} 的线性层。可用："
+            f"{'、'.join(sorted(there))}；或写 all-linear、attention。"
+        )
+    return names
+
+
+def add_lora(model: PreTrainedModel, part: LoraPart, *, quantised: bool, checkpointing: bool) -> PeftModel:
+    """The model with a fresh adapter; only the adapter is trained. The same torch seed gives the same adapter."""
+    targets = find_targets(model, part.targets)
+    if quantised:
+        model = cast(PreTrainedModel, prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing))
+    elif checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    config = LoraConfig(
+        r=part.rank,
+        lora_alpha=cast(Any, part.alpha),
+        lora_dropout=part.dropout,
+        target_modules=targets,
+        bias="none",
+        task_type="CAUSAL_LM",
+    )
+    return cast(PeftModel, get_peft_model(model, config))
+
+
+def trainable(model: nn.Module) -> tuple[int, int]:
+    """(parameters that are trained, all parameters)."""
+    return (
+        sum(p.numel() for p in model.parameters() if p.requires_grad),
+        sum(p.numel() for p in model.parameters()),
+    )

@@ -1,0 +1,255 @@
+"""A whole tuning run: recipe → adapter folder. The one entry of this room; reads top to bottom."""
+
+from __future__ import annotations
+
+import random
+import resource
+import sys
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from transformers import PreTrainedModel
+
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import sha256_text
+from bentsao.core.formats import ChatFormat
+from bentsao.core.rendering import Row, Tokens
+from bentsao.models.loading import Base, load_base, resolve_format
+from bentsao.models.tokens import HFTokens
+from bentsao.tuning.adapter import write_adapter
+from bentsao.tuning.checkpoints import open_run, run_folder
+from bentsao.tuning.data import Material, gather
+from bentsao.tuning.lora import add_lora, trainable
+from bentsao.tuning.loop import EvalRecord, Job, Outcome, Reporter, StepRecord, train
+from bentsao.tuning.objective import LabelledLoss, check_against_model
+from bentsao.tuning.recipe import DataPart, Recipe
+from bentsao.tuning.rows import Account, Rows, cached_rows, check_not_empty
+
+MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
+"""Tokens of one forward where the recipe says nothing: on a CPU larger batches gain nothing and cost memory."""
+
+
+class RunReporter(Reporter, Protocol):
+    """What a run tells besides its steps."""
+
+    def note(self, text: str) -> None:
+        """A line for the user."""
+
+    def prepared(self, train: Account, valid: Account) -> None:
+        """The data are rendered; training begins after this."""
+
+    def tokenising(self, done: int, rows: int) -> None:
+        """How far rendering is."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Data ready for training: the rows of both parts, and what they were made from."""
+
+    material: Material
+    chat_format: ChatFormat
+    train: Rows
+    valid: Rows
+
+
+def prepare(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
+    """Read, split and render the recipe's data. Raises DataError or ConfigError when nothing can be learnt from it."""
+    material = gather(recipe.data, recipe.training.seed)
+    for line in material.notes:
+        reporter.note(line)
+    # Validation on the way reads the first rows only, so they must be a fair sample.
+    random.Random(recipe.training.seed).shuffle(material.valid)
+    train_rows = _rows(material.train, recipe.data, chat_format, tokens, reporter)
+    check_not_empty(train_rows, recipe.data.cutoff)
+    valid_rows = _rows(material.valid, recipe.data, chat_format, tokens, reporter)
+    reporter.prepared(train_rows.account, valid_rows.account)
+    return Prepared(material, chat_format, train_rows, valid_rows)
+
+
+def tune(recipe: Recipe, reporter: RunReporter, *, restart: bool = False, stop: Callable[[], bool] | None = None) -> (
+    Outcome
+):
+    """Tune an adapter as the recipe says and write it to `recipe.output`, going on from an earlier run's checkpoint.
+
+    restart: throw an unfinished run away. stop: asked after each step; True saves and ends early (then no adapter is
+    written). Raises BentsaoErrors for all that the user can mend.
+    """
+    output = Path(recipe.output)
+    _check_output(output)
+    accelerator = _accelerator(recipe)
+    set_seed(recipe.training.seed)
+    base = _load(recipe, accelerator, reporter)
+    chat_format = resolve_format(recipe.data.format, base.tokens, base.default_format)
+    data = prepare(recipe, base.tokens, chat_format, reporter)
+
+    set_seed(recipe.training.seed)
+    model = add_lora(
+        base.model,
+        recipe.lora,
+        quantised=recipe.base.quantization is not None,
+        checkpointing=recipe.training.gradient_checkpointing,
+    )
+    objective = LabelledLoss(model)
+    longest_known = torch.tensor(data.train.rows[0].ids[:64], device=base.device)
+    check_against_model(objective, longest_known)
+    ours, all_parameters = trainable(model)
+    reporter.note(f"可训练参数 {ours:,}，占全部 {all_parameters:,} 的 {ours / all_parameters:.2%}")
+
+    folder = run_folder(output)
+    resume = _open_run(folder, recipe, data, base, restart, accelerator)
+    if resume is not None:
+        reporter.note(f"从检查点 {resume.name} 接着训练")
+    job = Job(
+        train=data.train.rows,
+        train_ids=data.train.ids,
+        valid=data.valid.rows,
+        training=recipe.training,
+        pad_id=base.tokens.pad_id,
+        micro_tokens=recipe.training.micro_tokens or MICRO_TOKENS.get(base.device.type, MICRO_TOKENS["cuda"]),
+        folder=folder,
+        resume=resume,
+        stop=stop or (lambda: False),
+    )
+    outcome = train(model, objective, job, accelerator, _Tracked(reporter, accelerator, recipe))
+    if outcome.finished and accelerator.is_main_process:
+        write_adapter(output, model, base, chat_format, outcome.history, _manifest(recipe, data, outcome))
+        _remove_run(folder)
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return outcome
+
+
+def peak_memory() -> int:
+    """The most memory this process has held so far, in bytes: the device's on CUDA, else resident memory."""
+    if torch.cuda.is_available():
+        return torch.cuda.max_memory_allocated()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def tokens_hash(tokens: HFTokens) -> str:
+    """Identifies a tokenizer by what it makes of text: its vocabulary, merges and settings."""
+    backend = getattr(tokens.tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        return sha256_text(backend.to_str())
+    return sha256_text(repr(sorted(cast("dict[str, int]", tokens.tokenizer.get_vocab()).items())))
+
+
+def _rows(conversations: list[Any], part: DataPart, chat_format: ChatFormat, tokens: Tokens, reporter: RunReporter) -> (
+    Rows
+):
+    rows, cached = cached_rows(
+        conversations,
+        chat_format,
+        tokens,
+        tokens_hash(cast(HFTokens, tokens)),
+        cutoff=part.cutoff,
+        cut_answers=part.too_long == "cut",
+        learn_prompt=part.learn_prompt,
+        progress=reporter.tokenising,
+    )
+    if cached:
+        reporter.note(f"用缓存中已分词的 {len(rows.rows)} 行")
+    return rows
+
+
+def _check_output(output: Path) -> None:
+    if output.exists() and not (output.is_dir() and ((output / "adapter_config.json").is_file() or not any(output.iterdir()))):
+        raise ConfigError(f"输出目录 {output} 已存在，而且不是适配器。为免覆盖别的东西，请换一个 --output。")
+
+
+def _accelerator(recipe: Recipe) -> Accelerator:
+    trackers = list(recipe.training.trackers)
+    accelerator = Accelerator(
+        cpu=recipe.base.device == "cpu" or not torch.cuda.is_available(),
+        log_with=cast(Any, trackers) or None,
+        project_dir=str(run_folder(Path(recipe.output))) if trackers else None,
+    )
+    if trackers:
+        run = {"wandb": {"name": recipe.training.run_name}} if recipe.training.run_name else {}
+        accelerator.init_trackers(recipe.training.project, init_kwargs=run)
+    return accelerator
+
+
+def _load(recipe: Recipe, accelerator: Accelerator, reporter: RunReporter) -> Base:
+    return load_base(
+        recipe.base.name,
+        device=recipe.base.device or str(accelerator.device),
+        dtype=recipe.base.dtype,
+        quantization=recipe.base.quantization,
+        trust_remote_code=recipe.base.trust_remote_code,
+        report=reporter.note,
+    )
+
+
+def _open_run(
+    folder: Path, recipe: Recipe, data: Prepared, base: Base, restart: bool, accelerator: Accelerator
+) -> Path | None:
+    fingerprint = {
+        "基座": [base.name, base.revision],
+        "数据": data.material.files,
+        "对话格式": data.chat_format.hash,
+        "LoRA": recipe.lora.model_dump(mode="json"),
+        "数据设置": recipe.data.model_dump(mode="json"),
+        "训练设置": recipe.training.model_dump(mode="json", exclude={"save_every", "trackers", "project", "run_name"}),
+    }
+    found = None
+    with accelerator.main_process_first():
+        found = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
+    return found
+
+
+def _remove_run(folder: Path) -> None:
+    import shutil
+
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any]:
+    valid = [h["valid_loss"] for h in outcome.history if "valid_loss" in h]
+    return {
+        "recipe": recipe.model_dump(mode="json"),
+        "data": data.material.files,
+        "train": data.train.account.model_dump(mode="json"),
+        "valid": data.valid.account.model_dump(mode="json"),
+        "valid_groups": sorted({c.group for c in data.material.valid}),
+        "steps": outcome.steps,
+        "seed": recipe.training.seed,
+        "losses": {
+            "valid_before": valid[0] if valid else None,
+            "valid_after": valid[-1] if valid else None,
+            "best_step": outcome.best[1] if outcome.best else None,
+        },
+    }
+
+
+@dataclass
+class _Tracked:
+    """Passes records on to the trackers and, in the main process, to the reporter."""
+
+    reporter: RunReporter
+    accelerator: Accelerator
+    recipe: Recipe
+
+    def step(self, record: StepRecord) -> None:
+        if self.recipe.training.trackers:
+            self.accelerator.log({k: v for k, v in asdict(record).items() if k != "step"}, step=record.step)
+        if self.accelerator.is_main_process:
+            self.reporter.step(record)
+
+    def evaluated(self, record: EvalRecord) -> None:
+        if self.recipe.training.trackers:
+            self.accelerator.log({"valid_loss": record.loss}, step=record.step)
+        if self.accelerator.is_main_process:
+            self.reporter.evaluated(record)
+
+    def saved(self, step: int) -> None:
+        if self.accelerator.is_main_process:
+            self.reporter.saved(step)
+
+

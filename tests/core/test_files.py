@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from bentsao.core.errors import BentsaoError, DataError
+from bentsao.core.files import read_json, whole_file, whole_folder, write_jsonl
+
+
+def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "a.txt"
+    with whole_file(path) as temporary:
+        temporary.write_text("一", encoding="utf-8")
+    with pytest.raises(KeyboardInterrupt), whole_file(path) as temporary:
+        temporary.write_text("半", encoding="utf-8")
+        raise KeyboardInterrupt
+    assert path.read_text(encoding="utf-8") == "一"
+    assert os.listdir(path.parent) == ["a.txt"]
+    assert path.stat().st_mode & 0o077 == 0o666 & ~_umask() & 0o077
+
+
+def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    for text in ("一", "二"):
+        with whole_folder(path) as temporary:
+            (temporary / "f").write_text(text, encoding="utf-8")
+    with pytest.raises(RuntimeError), whole_folder(path) as temporary:
+        (temporary / "g").write_text("半", encoding="utf-8")
+        raise RuntimeError
+    assert (path / "f").read_text(encoding="utf-8") == "二"
+    assert os.listdir(tmp_path) == ["a"]
+    (tmp_path / "file").touch()
+    with pytest.raises(BentsaoError, match="是一个文件"), whole_folder(tmp_path / "file"):
+        pass
+
+
+def test_a_failing_source_of_lines_leaves_no_file(tmp_path: Path) -> None:
+    def lines() -> object:
+        yield {"a": 1}
+        raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        write_jsonl(tmp_path / "a.jsonl", lines())  # pyright: ignore[reportArgumentType]
+    assert os.listdir(tmp_path) == []
+
+
+def test_faulty_json_names_the_line(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{\n"a": }', encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.json:2"):
+        read_json(tmp_path / "a.json")
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

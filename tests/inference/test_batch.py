@@ -1,0 +1,209 @@
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bentsao.core.errors import ConfigError
+from bentsao.core.formats import FORMATS
+from bentsao.core.records import Answer, Message, Question
+from bentsao.inference.batch import answer_all
+from bentsao.inference.decoding import Decoding
+from tests.inference.stand_in import StandInEngine
+
+SHORT = Decoding(max_new_tokens=20)
+
+
+def questions(count: int) -> list[Question]:
+    """Of all lengths, the shortest first, each with its own answer."""
+    return [ask(f"q{number}", f"{'问' * number}第{number}题") for number in range(count)]
+
+
+def ask(name: str, text: str, *, reference: str | None = None, history: int = 0) -> Question:
+    turns = [
+        Message(role=role, content=f"第{number}轮的话") for number in range(history) for role in ("user", "assistant")
+    ]
+    messages = (*turns, Message(role="user", content=text))
+    return Question(id=name, group=name, messages=messages, reference=reference)
+
+
+def on_disk(path: Path) -> list[Answer]:
+    return [Answer.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def test_answers_come_back_in_the_questions_order(tmp_path: Path) -> None:
+    engine, out, seen = StandInEngine(), tmp_path / "new" / "out.jsonl", list[tuple[int, int]]()
+    asked = [ask("b", "长长长长长", reference="对"), ask("a", "短"), ask("c", "中中中")]
+    answers = answer_all(engine, asked, out, SHORT, rows=2, progress=lambda done, of: seen.append((done, of)))
+    assert [(a.id, a.text, a.reference) for a in answers] == [
+        ("b", "长长长长长", "对"),
+        ("a", "短", None),
+        ("c", "中中中", None),
+    ]
+    assert answers == on_disk(out)
+    assert engine.batches == [2, 1], "by length: the two longest together"
+    assert seen[0] == (0, 3)
+    assert seen[-1] == (3, 3)
+    assert not out.with_name("out.jsonl.part").exists()
+    assert all(a.seconds > 0 and a.tokens == len(a.text) + 1 for a in answers)
+
+
+def test_batches_keep_to_rows_and_tokens(tmp_path: Path) -> None:
+    engine = StandInEngine()
+    answer_all(engine, questions(12), tmp_path / "a.jsonl", SHORT, rows=5, token_budget=10_000)
+    assert engine.batches == [5, 5, 2]
+    engine = StandInEngine()
+    # A prompt has up to 22 tokens and 20 are for its answer: two questions in 100 tokens, one with two beams each.
+    answer_all(engine, questions(12), tmp_path / "b.jsonl", SHORT, token_budget=100)
+    assert set(engine.batches) == {2}
+    engine = StandInEngine()
+    beams = Decoding(max_new_tokens=20, beams=2)
+    answer_all(engine, questions(12), tmp_path / "c.jsonl", beams, token_budget=100)
+    assert set(engine.batches) == {1}
+
+
+def test_memory_shortage_halves_the_batch(tmp_path: Path) -> None:
+    engine = StandInEngine(most=3)
+    answers = answer_all(engine, questions(8), tmp_path / "out.jsonl", SHORT)
+    assert all(a.finish == "end" for a in answers)
+    assert engine.batches == [2, 2, 2, 2]
+    answers = answer_all(StandInEngine(most=0), questions(2), tmp_path / "none.jsonl", SHORT)
+    assert [(a.finish, a.error) for a in answers] == [("error", "内存不足")] * 2
+
+
+def test_a_question_that_cannot_be_asked_does_not_stop_the_others(tmp_path: Path) -> None:
+    engine, told = StandInEngine(), list[str]()
+    asked = [ask("long", "长" * 300), ask("good", "好吗"), ask("history", "然后呢", history=30)]
+    out = tmp_path / "out.jsonl"
+    long, good, history = answer_all(engine, asked, out, SHORT, report=told.append)
+    assert long.finish == "error"
+    assert "问题太长" in (long.error or "")
+    assert (good.text, history.text) == ("吗好", "呢后然")
+    assert any("1 个问题的对话历史太长" in line for line in told)
+    answer_all(engine, asked, out, SHORT)
+    assert set(engine.asked.values()) == {1}, "a second run tries errors only"
+
+
+@pytest.mark.parametrize("lived", [0, 1, 2, 3])
+def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path, lived: int) -> None:
+    out = tmp_path / "out.jsonl"
+    expected = answer_all(StandInEngine(), questions(10), tmp_path / "whole.jsonl", SHORT, rows=3)
+    first, second = StandInEngine(dies_after=lived), StandInEngine()
+    with pytest.raises(KeyboardInterrupt):
+        answer_all(first, questions(10), out, SHORT, rows=3)
+    assert not out.exists(), "no half file under the final name"
+    answers = answer_all(second, questions(10), out, SHORT, rows=3)
+    assert [a.text for a in answers] == [a.text for a in expected]
+    assert second.batches == [3, 3, 3, 1][lived:], "the batches are those of a run that was not killed"
+    assert first.asked + second.asked == Counter(dict.fromkeys(first.asked + second.asked, 1))
+    third = StandInEngine()
+    assert answer_all(third, questions(10), out, SHORT, rows=3) == answers == on_disk(out)
+    assert not third.batches
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.data())
+def test_a_journal_cut_at_any_byte_loses_only_the_cut_line(
+    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
+) -> None:
+    out = tmp_path_factory.mktemp("cut") / "out.jsonl"
+    journal = out.with_name("out.jsonl.part")
+    with pytest.raises(KeyboardInterrupt):
+        answer_all(StandInEngine(dies_after=2), questions(6), out, SHORT, rows=2)
+    whole = journal.read_bytes()
+    kept = whole[: data.draw(st.integers(0, len(whole)))]
+    journal.write_bytes(kept)
+    engine = StandInEngine()
+    answers = answer_all(engine, questions(6), out, SHORT, rows=2)
+    assert [a.id for a in answers] == [f"q{number}" for number in range(6)]
+    assert all(a.finish == "end" for a in answers)
+    lines = kept.count(b"\n") + (kept in {whole[: at] for at in (whole.find(b"\n"), len(whole) - 1)})
+    assert sum(engine.asked.values()) <= 6 - kept.count(b"\n")
+    assert sum(engine.asked.values()) >= 6 - kept.count(b"\n") - 1, lines
+
+
+SUICIDE = """
+import os, signal, sys
+from pathlib import Path
+from bentsao.inference.batch import answer_all
+from tests.inference.stand_in import StandInEngine
+from tests.inference.test_batch import SHORT, questions
+
+class Logged(StandInEngine):
+    def generate(self, prompts, decoding, *, on_text=None):
+        if len(self.batches) == {lives}:
+            os.kill(os.getpid(), signal.SIGKILL)
+        found = super().generate(prompts, decoding, on_text=on_text)
+        with open(sys.argv[2], "a", encoding="utf-8") as log:
+            log.writelines(self.tokens.decode(p).replace("\\n", " ") + "\\n" for p in prompts)
+        return found
+
+answer_all(Logged(), questions(10), Path(sys.argv[1]), SHORT, rows=2)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no SIGKILL")
+def test_kill_9_again_and_again(tmp_path: Path) -> None:
+    out, log = tmp_path / "out.jsonl", tmp_path / "log.txt"
+    codes = [
+        subprocess.run([sys.executable, "-c", SUICIDE.format(lives=lives), out, log], check=False).returncode
+        for lives in (1, 2, 99)
+    ]
+    assert codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert len(on_disk(out)) == 10
+    asked = Counter(log.read_text(encoding="utf-8").splitlines())
+    assert len(asked) == 10
+    assert set(asked.values()) == {1}
+
+
+def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    before = answer_all(StandInEngine(), questions(3), out, SHORT)
+    with pytest.raises(ConfigError, match=r"decoding.seed：0 → 7(.|\n)*--restart"):
+        answer_all(StandInEngine(), questions(3), out, SHORT.model_copy(update={"seed": 7}))
+    with pytest.raises(ConfigError, match=r"'stand-in' → 'other'"):
+        answer_all(StandInEngine(name="other"), questions(3), out, SHORT)
+    with pytest.raises(ConfigError, match="plain .* → 'alpaca"):
+        answer_all(StandInEngine(chat_format=FORMATS["alpaca"]), questions(3), out, SHORT)
+    assert on_disk(out) == before, "a refusal touches nothing"
+    engine = StandInEngine(name="other")
+    answer_all(engine, questions(3), out, SHORT, restart=True)
+    assert sum(engine.asked.values()) == 3
+
+
+def test_more_questions_may_be_added_but_others_are_refused(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    answer_all(StandInEngine(), questions(3), out, SHORT)
+    engine = StandInEngine()
+    assert len(answer_all(engine, questions(5), out, SHORT)) == 5
+    assert sum(engine.asked.values()) == 2
+    with pytest.raises(ConfigError, match=r"1 个回答不属于这些问题（q1"):
+        answer_all(engine, [ask("q1", "改了的问题") if q.id == "q1" else q for q in questions(5)], out, SHORT)
+    with pytest.raises(ConfigError, match="2 个回答不属于"):
+        answer_all(engine, questions(3), out, SHORT)
+
+
+def test_a_file_of_unknown_origin_is_not_overwritten(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    out.write_text("重要\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="已经存在"):
+        answer_all(StandInEngine(), questions(1), out, SHORT)
+    assert out.read_text(encoding="utf-8") == "重要\n"
+    with pytest.raises(ConfigError, match="是一个目录"):
+        answer_all(StandInEngine(), questions(1), tmp_path, SHORT)
+    manifest = out.with_name("out.jsonl.manifest.json")
+    manifest.write_text(json.dumps({"any": 1}), encoding="utf-8")
+    with pytest.raises(ConfigError, match="不是回答的清单"):
+        answer_all(StandInEngine(), questions(1), out, SHORT)
+
+
+def test_ids_must_be_unique(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="unique"):
+        answer_all(StandInEngine(), [ask("a", "一"), ask("a", "二")], tmp_path / "out.jsonl", SHORT)
