@@ -21,7 +21,10 @@ def test_ticks_enclose_the_range(low: float, high: float) -> None:
     assert found[-1] >= max(low, high) - slack
 
 
-@given(st.lists(st.tuples(numbers, numbers | st.just(math.nan) | st.just(math.inf)), max_size=8), st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=5))
+@given(
+    st.lists(st.tuples(numbers, numbers | st.just(math.nan) | st.just(math.inf)), max_size=8),
+    st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), max_size=5),
+)
 def test_any_line_is_a_picture_within_its_frame(points: list[tuple[float, float]], label: str) -> None:
     root = ElementTree.fromstring(line_chart("题", "步", "损失", [Line(label, points, dots=True)]))
     dots = root.findall("{http://www.w3.org/2000/svg}circle")

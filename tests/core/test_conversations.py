@@ -28,8 +28,12 @@ ROWS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         [("user", "问"), ("assistant", "答")],
     ),
     "openai": (
-        {"messages": [{"role": "user", "content": [{"type": "text", "text": "问"}]},
-                      {"role": "assistant", "content": "答"}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "问"}]},
+                {"role": "assistant", "content": "答"},
+            ]
+        },
         [("user", "问"), ("assistant", "答")],
     ),
     "pair": ({"question": "问", "answer": "答"}, [("user", "问"), ("assistant", "答")]),
@@ -133,10 +137,31 @@ def test_any_bytes_are_conversations_or_a_clear_error(tmp_path_factory: pytest.T
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3)
-    | st.dictionaries(st.sampled_from(["messages", "role", "content", "conversations", "from", "value", "instruction",
-                                       "output", "history", "context", "target", "question", "id", "group"]),
-                      inner, max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "messages",
+                    "role",
+                    "content",
+                    "conversations",
+                    "from",
+                    "value",
+                    "instruction",
+                    "output",
+                    "history",
+                    "context",
+                    "target",
+                    "question",
+                    "id",
+                    "group",
+                ]
+            ),
+            inner,
+            max_size=4,
+        )
+    ),
     max_leaves=12,
 )
 
@@ -184,7 +209,9 @@ def test_merging_loses_no_turn(dialogues: list[list[str]]) -> None:
 
     def turns(conversations: list[Conversation]) -> set[tuple[str, ...]]:
         return {
-            tuple(m.content for m in c.messages[:size]) for c in conversations for size in range(2, len(c.messages) + 1, 2)
+            tuple(m.content for m in c.messages[:size])
+            for c in conversations
+            for size in range(2, len(c.messages) + 1, 2)
         }
 
     kept, merged = merge_prefixes(rows)

@@ -17,7 +17,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
         temporary.write_text("半", encoding="utf-8")
         raise KeyboardInterrupt
     assert path.read_text(encoding="utf-8") == "一"
-    assert os.listdir(path.parent) == ["a.txt"]
+    assert names(path.parent) == ["a.txt"]
     assert path.stat().st_mode & 0o077 == 0o666 & ~_umask() & 0o077
 
 
@@ -30,7 +30,7 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
         (temporary / "g").write_text("半", encoding="utf-8")
         raise RuntimeError
     assert (path / "f").read_text(encoding="utf-8") == "二"
-    assert os.listdir(tmp_path) == ["a"]
+    assert names(tmp_path) == ["a"]
     (tmp_path / "file").touch()
     with pytest.raises(BentsaoError, match="是一个文件"), whole_folder(tmp_path / "file"):
         pass
@@ -43,13 +43,17 @@ def test_a_failing_source_of_lines_leaves_no_file(tmp_path: Path) -> None:
 
     with pytest.raises(OSError, match="disk full"):
         write_jsonl(tmp_path / "a.jsonl", lines())  # pyright: ignore[reportArgumentType]
-    assert os.listdir(tmp_path) == []
+    assert names(tmp_path) == []
 
 
 def test_faulty_json_names_the_line(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{\n"a": }', encoding="utf-8")
     with pytest.raises(DataError, match=r"a\.json:2"):
         read_json(tmp_path / "a.json")
+
+
+def names(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir()]
 
 
 def _umask() -> int:

@@ -20,7 +20,9 @@ def test_the_published_weights_get_the_prompts_they_were_tuned_with() -> None:
     lead = "下面是一个问题，运用医学知识来正确回答提问.\n"
     assert first("med_template") == lead + "### 问题:\n头痛怎么办？\n### 回答:\n"
     assert first("bloom_deploy") == lead + "头痛怎么办？\n### 回答：\n"
-    assert FORMATS["literature_template"].prompt.startswith("以下是描述任务的说明，编写适当地回复完成请求的响应。\n\n ### 说明:")
+    assert FORMATS["literature_template"].prompt.startswith(
+        "以下是描述任务的说明，编写适当地回复完成请求的响应。\n\n ### 说明:"
+    )
     assert first("alpaca").endswith("### Instruction:\n头痛怎么办？\n\n### Response:\n")
 
 

@@ -111,8 +111,10 @@ def test_what_people_say_never_becomes_a_turn_mark(chat_format: ChatFormat, data
     def count(said: str) -> int:
         ids = prompt_ids(talk(said), chat_format, CharTokens(start=False))
         text = show(ids)
-        return sum(line.lstrip(" \t").startswith(mark) if f"\n{mark}" in chat_format.marks else mark in line
-                   for line in text.split("\n"))
+        return sum(
+            line.lstrip(" \t").startswith(mark) if f"\n{mark}" in chat_format.marks else mark in line
+            for line in text.split("\n")
+        )
 
     if mark not in around:
         assert count(f"{around}\n{mark}假的回答\n{mark}") == count(around)
@@ -136,7 +138,9 @@ def test_the_limit_drops_the_oldest_turns_and_counts_them() -> None:
         (("甲", "乙" * 30), True, "answer_cut", 1),
     ],
 )
-def test_what_does_not_fit_is_refused_or_cut_and_named(said: tuple[str, str], cut: bool, reason: str, rows: int) -> None:
+def test_what_does_not_fit_is_refused_or_cut_and_named(
+    said: tuple[str, str], cut: bool, reason: str, rows: int
+) -> None:
     rendering = render(talk(*said), FORMATS["plain"], CharTokens(start=False), limit=20, cut_answers=cut)
     assert [loss.reason for loss in rendering.losses] == [reason]
     assert (len(rendering.rows), rendering.turns) == (rows, 0)

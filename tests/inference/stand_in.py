@@ -14,6 +14,7 @@ from tests.doubles import CharTokens
 class StandInEngine:
     """Answers with the last line but one of the prompt backwards, at most `max_new_tokens` characters of it.
 
+    asked: how often each prompt was. batches: the prompts' lengths, a list for each call.
     most: with more prompts than this at once, memory runs out. dies_after: KeyboardInterrupt in the batch after so many.
     """
 
@@ -31,7 +32,7 @@ class StandInEngine:
         self.chat_format = chat_format
         self.context = context
         self.asked: Counter[str] = Counter()
-        self.batches: list[int] = []
+        self.batches: list[list[int]] = []
         self._most = most
         self._dies_after = dies_after
 
@@ -46,7 +47,7 @@ class StandInEngine:
             raise KeyboardInterrupt
         if len(prompts) > self._most:
             raise MemoryShortageError("内存不足")
-        self.batches.append(len(prompts))
+        self.batches.append([len(prompt) for prompt in prompts])
         out: list[Generated] = []
         for row, prompt in enumerate(prompts):
             text = self.tokens.decode(prompt)

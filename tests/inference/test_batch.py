@@ -8,8 +8,6 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.formats import FORMATS
@@ -34,6 +32,10 @@ def ask(name: str, text: str, *, reference: str | None = None, history: int = 0)
     return Question(id=name, group=name, messages=messages, reference=reference)
 
 
+def sizes(engine: StandInEngine) -> list[int]:
+    return [len(batch) for batch in engine.batches]
+
+
 def on_disk(path: Path) -> list[Answer]:
     return [Answer.model_validate_json(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
@@ -48,32 +50,35 @@ def test_answers_come_back_in_the_questions_order(tmp_path: Path) -> None:
         ("c", "中中中", None),
     ]
     assert answers == on_disk(out)
-    assert engine.batches == [2, 1], "by length: the two longest together"
+    assert sizes(engine) == [2, 1], "by length: the two longest together"
     assert seen[0] == (0, 3)
     assert seen[-1] == (3, 3)
     assert not out.with_name("out.jsonl.part").exists()
     assert all(a.seconds > 0 and a.tokens == len(a.text) + 1 for a in answers)
 
 
-def test_batches_keep_to_rows_and_tokens(tmp_path: Path) -> None:
-    engine = StandInEngine()
-    answer_all(engine, questions(12), tmp_path / "a.jsonl", SHORT, rows=5, token_budget=10_000)
-    assert engine.batches == [5, 5, 2]
-    engine = StandInEngine()
-    # A prompt has up to 22 tokens and 20 are for its answer: two questions in 100 tokens, one with two beams each.
-    answer_all(engine, questions(12), tmp_path / "b.jsonl", SHORT, token_budget=100)
-    assert set(engine.batches) == {2}
-    engine = StandInEngine()
-    beams = Decoding(max_new_tokens=20, beams=2)
-    answer_all(engine, questions(12), tmp_path / "c.jsonl", beams, token_budget=100)
-    assert set(engine.batches) == {1}
+@pytest.mark.parametrize(("rows", "budget", "beams"), [(5, 10_000, 1), (16, 100, 1), (16, 100, 2), (1, 10, 1)])
+def test_batches_are_as_big_as_rows_and_tokens_allow(tmp_path: Path, rows: int, budget: int, beams: int) -> None:
+    engine, decoding = StandInEngine(), Decoding(max_new_tokens=20, beams=beams)
+    answer_all(engine, questions(12), tmp_path / "out.jsonl", decoding, rows=rows, token_budget=budget)
+    lengths = [length for batch in engine.batches for length in batch]
+    assert lengths == sorted(lengths, reverse=True)
+    assert len(lengths) == 12
+
+    def fits(batch: list[int], more: int) -> bool:
+        count = len(batch) + more
+        return count <= rows and count * beams * (max(batch) + 20) <= budget
+
+    for number, batch in enumerate(engine.batches):
+        assert fits(batch, 0) or len(batch) == 1
+        assert not fits(batch, 1) or number == len(engine.batches) - 1
 
 
 def test_memory_shortage_halves_the_batch(tmp_path: Path) -> None:
     engine = StandInEngine(most=3)
     answers = answer_all(engine, questions(8), tmp_path / "out.jsonl", SHORT)
     assert all(a.finish == "end" for a in answers)
-    assert engine.batches == [2, 2, 2, 2]
+    assert sizes(engine) == [2, 2, 2, 2]
     answers = answer_all(StandInEngine(most=0), questions(2), tmp_path / "none.jsonl", SHORT)
     assert [(a.finish, a.error) for a in answers] == [("error", "内存不足")] * 2
 
@@ -101,32 +106,29 @@ def test_a_killed_run_goes_on_and_asks_nothing_twice(tmp_path: Path, lived: int)
     assert not out.exists(), "no half file under the final name"
     answers = answer_all(second, questions(10), out, SHORT, rows=3)
     assert [a.text for a in answers] == [a.text for a in expected]
-    assert second.batches == [3, 3, 3, 1][lived:], "the batches are those of a run that was not killed"
+    assert sizes(second) == [3, 3, 3, 1][lived:], "the batches are those of a run that was not killed"
     assert first.asked + second.asked == Counter(dict.fromkeys(first.asked + second.asked, 1))
     third = StandInEngine()
     assert answer_all(third, questions(10), out, SHORT, rows=3) == answers == on_disk(out)
     assert not third.batches
 
 
-@settings(deadline=None, max_examples=60)
-@given(st.data())
-def test_a_journal_cut_at_any_byte_loses_only_the_cut_line(
-    tmp_path_factory: pytest.TempPathFactory, data: st.DataObject
-) -> None:
-    out = tmp_path_factory.mktemp("cut") / "out.jsonl"
+def test_a_journal_cut_at_any_byte_loses_only_the_cut_line(tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
     journal = out.with_name("out.jsonl.part")
     with pytest.raises(KeyboardInterrupt):
-        answer_all(StandInEngine(dies_after=2), questions(6), out, SHORT, rows=2)
+        answer_all(StandInEngine(dies_after=1), questions(4), out, SHORT, rows=2)
     whole = journal.read_bytes()
-    kept = whole[: data.draw(st.integers(0, len(whole)))]
-    journal.write_bytes(kept)
-    engine = StandInEngine()
-    answers = answer_all(engine, questions(6), out, SHORT, rows=2)
-    assert [a.id for a in answers] == [f"q{number}" for number in range(6)]
-    assert all(a.finish == "end" for a in answers)
-    lines = kept.count(b"\n") + (kept in {whole[: at] for at in (whole.find(b"\n"), len(whole) - 1)})
-    assert sum(engine.asked.values()) <= 6 - kept.count(b"\n")
-    assert sum(engine.asked.values()) >= 6 - kept.count(b"\n") - 1, lines
+    first = whole.index(b"\n")
+    # Every seventh byte falls within a character, too.
+    for cut in {*range(0, len(whole), 7), first - 1, first, first + 1, len(whole) - 2, len(whole) - 1, len(whole)}:
+        out.unlink(missing_ok=True)
+        journal.write_bytes(whole[:cut])
+        engine = StandInEngine()
+        answers = answer_all(engine, questions(4), out, SHORT, rows=2)
+        assert [(a.id, a.finish) for a in answers] == [(f"q{number}", "end") for number in range(4)]
+        # A line is whole without its line break too.
+        assert sum(engine.asked.values()) == 4 - (cut >= first) - (cut >= len(whole) - 1)
 
 
 SUICIDE = """

@@ -55,7 +55,9 @@ def test_loss_and_gradients_equal_the_plain_ones(
         torch.testing.assert_close(gradients[name], gradient, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(("softcap", "scale", "bias"), [(None, 1.0, False), (3.0, 1.0, True), (None, 0.25, True), (5.0, 2.0, False)])
+@pytest.mark.parametrize(
+    ("softcap", "scale", "bias"), [(None, 1.0, False), (3.0, 1.0, True), (None, 0.25, True), (5.0, 2.0, False)]
+)
 def test_the_hand_written_backward_passes_gradcheck(softcap: float | None, scale: float, bias: bool) -> None:
     torch.manual_seed(0)
     hidden = torch.randn(5, 4, requires_grad=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_file, sha256_text
@@ -14,22 +14,16 @@ from bentsao.models.adapters import AdapterInfo, load_adapted
 from bentsao.models.loading import Base, load_base, resolve_format
 
 
-class Loading(TypedDict, total=False):
-    """How weights are loaded; see `models.loading.load_base`."""
-
-    device: str | None
-    dtype: str | None
-    quantization: Literal["4bit", "8bit"] | None
-    trust_remote_code: bool
-
-
 def open_engine(
     *,
     adapter: Path | None,
     base: str | None,
     chat_format: str | None,
     report: Callable[[str], None],
-    loading: Loading | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    quantization: Literal["4bit", "8bit"] | None = None,
+    trust_remote_code: bool = False,
 ) -> TransformersEngine:
     """An engine for an adapter, or for an untuned base where `adapter` is None.
 
@@ -37,25 +31,30 @@ def open_engine(
     means the adapter's own format, or the base's. report: told of everything that may spoil the answers.
     Raises ConfigError if neither adapter nor base is given.
     """
-    how: Any = loading or {}
+    how: Any = {
+        "device": device,
+        "dtype": dtype,
+        "quantization": quantization,
+        "trust_remote_code": trust_remote_code,
+        "report": report,
+    }
     if adapter is not None:
-        loaded, info = load_adapted(adapter, base=base, report=report, **how)
+        loaded, info = load_adapted(adapter, base=base, **how)
         chosen = _adapter_format(info, loaded, chat_format, report)
         part = f" + {adapter.name} ({_weights_hash(adapter)})"
     elif base is not None:
-        loaded, part = load_base(base, report=report, **how), ""
+        loaded, part = load_base(base, **how), ""
         chosen = loaded.default_format if chat_format is None else resolve_format(chat_format, loaded.tokens)
     else:
-        raise ConfigError("没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 embedded）。")
-    dtype = str(loaded.dtype).removeprefix("torch.")
+        raise ConfigError(
+            "没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 embedded）。"
+        )
     revision = f"@{loaded.revision}" if loaded.revision else ""
-    kind = " ".join(filter(None, [dtype, how.get("quantization")]))
-    return TransformersEngine(loaded, chosen, name=f"{loaded.name}{revision} ({kind}){part}")
+    precision = quantization or str(loaded.dtype).removeprefix("torch.")
+    return TransformersEngine(loaded, chosen, name=f"{loaded.name}{revision} {precision}{part}")
 
 
-def _adapter_format(
-    info: AdapterInfo, loaded: Base, wanted: str | None, report: Callable[[str], None]
-) -> ChatFormat:
+def _adapter_format(info: AdapterInfo, loaded: Base, wanted: str | None, report: Callable[[str], None]) -> ChatFormat:
     """The format stored in the adapter, unless another one is wanted; a difference between them is told."""
     own = info.chat_format
     if wanted is None and own is None:

@@ -59,7 +59,7 @@ class TransformersEngine:
         self._check(prompts)
         stream = None
         if on_text and len(prompts) == 1 and decoding.beams == 1:
-            stream = _Stream(self.tokens.decode, self._stops, lambda piece: on_text(0, piece))
+            stream = TextStream(self.tokens.decode, self._stops, lambda piece: on_text(0, piece))
         found: dict[int, Generated] = {}
         limits = [min(decoding.max_new_tokens, self.context - len(prompt)) for prompt in prompts]
         # One batch, unless some prompts leave less room than others: then the full context ends their answers earlier.
@@ -161,8 +161,11 @@ class _AnswerNGrams(NoRepeatNGramLogitsProcessor):
         return super().__call__(cast(Any, input_ids[:, self._width :]), cast(Any, scores))
 
 
-class _Stream(BaseStreamer):
-    """Hands on the text of one answer while it grows. `put` is given the prompt first, then each token."""
+class TextStream(BaseStreamer):
+    """Hands on the text of one answer while it grows. `put` is given the prompt first, then each token.
+
+    The pieces join to the text of the whole, except that bytes which make no character may show otherwise.
+    """
 
     def __init__(
         self, decode: Callable[[Sequence[int]], str], stops: frozenset[int], send: Callable[[str], None]
@@ -170,24 +173,28 @@ class _Stream(BaseStreamer):
         self._decode = decode
         self._stops = stops
         self._send = send
-        self._ids: list[int] | None = None
-        self._sent = ""
+        self._at_prompt = True
+        # New tokens are read behind those last sent: at the start of a text, a blank would be lost.
+        self._sent: list[int] = []
+        self._new: list[int] = []
 
     def put(self, value: Tensor) -> None:
-        if self._ids is None:
-            self._ids = []
+        if self._at_prompt:
+            self._at_prompt = False
             return
-        self._ids += [token for token in value.tolist() if token not in self._stops]
+        self._new += [token for token in value.tolist() if token not in self._stops]
         # The bytes of a character may come in several tokens; until the last they read as U+FFFD.
-        self._hand_on(self._decode(self._ids).rstrip("\ufffd"))
+        if (text := self._read()) and not text.endswith("\ufffd"):
+            self._send(text)
+            self._sent, self._new = self._new, []
 
     def end(self) -> None:
-        self._hand_on(self._decode(self._ids or []))
+        if text := self._read():
+            self._send(text)
 
-    def _hand_on(self, text: str) -> None:
-        if len(text) > len(self._sent):
-            self._send(text[len(self._sent) :])
-            self._sent = text
+    def _read(self) -> str:
+        known, text = self._decode(self._sent), self._decode(self._sent + self._new)
+        return text[len(known) :] if text.startswith(known) else self._decode(self._new)
 
 
 @contextmanager

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, cast
 
 from jinja2.exceptions import TemplateError
@@ -66,7 +67,7 @@ class HFTokens:
     def start_ids(self) -> tuple[int, ...]:
         """What the tokenizer itself puts before a text: Gemma and LLaMA their BOS, BLOOM and Qwen nothing."""
         text = self._raw("0")
-        whole = cast("list[int]", self.tokenizer.encode("0"))
+        whole = self.tokenizer.encode("0")
         for at in range(len(whole) - len(text) + 1):
             if whole[at : at + len(text)] == text:
                 return tuple(whole[:at])
@@ -74,15 +75,16 @@ class HFTokens:
 
     @cached_property
     def control_ids(self) -> frozenset[int]:
-        """Special tokens and what looks like a turn mark. The token for unknown text is not one: it commands nothing."""
+        """Special tokens and what looks like a turn mark.
+
+        Not the token for unknown text where the tokenizer cannot spell every character: there it is text.
+        """
         tokenizer = self.tokenizer
         added = cast("dict[int, Any]", tokenizer.added_tokens_decoder).items()
         marks = {number for number, token in added if token.special or _MARK.fullmatch(token.content)}
-        found = {*cast("list[int]", tokenizer.all_special_ids), *marks, self.end_id}
-        # GPT-2 and its kin use one token for the unknown and the end.
-        if tokenizer.unk_token_id not in (self.end_id, tokenizer.bos_token_id):
-            found.discard(cast(int, tokenizer.unk_token_id))
-        return frozenset(found)
+        special = tokenizer.all_special_ids
+        unknown = {cast("int | None", tokenizer.unk_token_id)} - {self.end_id}
+        return frozenset({*special, *marks, self.end_id} - unknown.intersection(self._raw("\U0010fffd")))
 
     def encode(self, text: str, *, control: bool = False, after: bool = False) -> list[int]:
         """Token ids without start or end. `control`: read control tokens in the text; else they are spelt out.
@@ -109,7 +111,7 @@ class HFTokens:
         if self.template is None:
             raise ModelError("这个基座没有自带的对话模板。请换一个对话格式，例如 plain。")
         try:
-            text = self.tokenizer.apply_chat_template(
+            text = cast(Any, self.tokenizer).apply_chat_template(
                 [{"role": message.role, "content": message.content} for message in messages],
                 chat_template=self.template,
                 tokenize=False,
@@ -121,7 +123,7 @@ class HFTokens:
         return cast(str, text)
 
     def _raw(self, text: str) -> list[int]:
-        return cast("list[int]", self.tokenizer.encode(text, add_special_tokens=False))
+        return self.tokenizer.encode(text, add_special_tokens=False)
 
     @cached_property
     def _puts_blank(self) -> bool:
@@ -153,4 +155,4 @@ def _cut_open(text: str, marks: Sequence[str]) -> list[str]:
             raise ModelError(f"分词器把字符 {text!r} 当作控制符，不能作为文本输入。请删去它。")
         places = {len(text) // 2}
     edges = [0, *sorted(places), len(text)]
-    return [text[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [text[start:end] for start, end in pairwise(edges)]

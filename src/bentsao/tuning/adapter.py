@@ -1,9 +1,9 @@
 """The adapter folder: PEFT's own layout, and beside it all that is needed to use it and to know where it came from.
 
-    adapter_config.json, adapter_model.safetensors   PEFT's; `PeftModel.from_pretrained` opens them
-    chat_format.json                                 the words around question and answer (core/formats.py)
-    bentsao.json                                     base, recipe, data hashes, account, versions, losses
-    losses.json, losses.svg                          the loss by step, as data and as a picture
+adapter_config.json, adapter_model.safetensors   PEFT's; `PeftModel.from_pretrained` opens them
+chat_format.json                                 the words around question and answer (core/formats.py)
+bentsao.json                                     base, recipe, data hashes, account, versions, losses
+losses.json, losses.svg                          the loss by step, as data and as a picture
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ def write_adapter(
     folder: Path,
     model: PeftModel,
     base: Base,
+    *,
     chat_format: ChatFormat,
     history: Sequence[Mapping[str, Any]],
     manifest: Mapping[str, Any],

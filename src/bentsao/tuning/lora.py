@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from typing import Any, cast
 
-from peft import LoraConfig, PeftModel, get_peft_model, prepare_model_for_kbit_training
+from peft import (
+    LoraConfig,
+    PeftModel,
+    get_peft_model,
+    get_peft_model_state_dict,
+    prepare_model_for_kbit_training,
+    set_peft_model_state_dict,
+)
+from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
-from bentsao.core.errors import ConfigError
+from bentsao.core.errors import ConfigError, MissingError
 from bentsao.tuning.recipe import LoraPart
 
 ATTENTION = (
@@ -75,6 +84,23 @@ def add_lora(model: PreTrainedModel, part: LoraPart, *, quantised: bool, checkpo
         task_type="CAUSAL_LM",
     )
     return cast(PeftModel, get_peft_model(model, config))
+
+
+def load_initial(model: PeftModel, folder: Path) -> None:
+    """Begin from another adapter's weights. Raises MissingError or ConfigError if they are not there or do not fit."""
+    file = folder / "adapter_model.safetensors"
+    if not file.is_file():
+        raise MissingError(f"{folder} 里没有 adapter_model.safetensors，不能从它开始。")
+    weights = load_file(file)
+    own = get_peft_model_state_dict(model, save_embedding_layers=False)
+    shapes, wanted = ({name: tuple(t.shape) for name, t in part.items()} for part in (weights, own))
+    wrong = sorted(name for name in shapes.keys() | wanted.keys() if shapes.get(name) != wanted.get(name))
+    if wrong:
+        raise ConfigError(
+            f"适配器 {folder} 与现在的 LoRA 设置不合：{len(wrong)} 个权重的名字或形状不同，例如 {wrong[0]}。"
+            "请用同样的基座、lora.rank 与 lora.targets。"
+        )
+    set_peft_model_state_dict(model, weights)
 
 
 def trainable(model: nn.Module) -> tuple[int, int]:

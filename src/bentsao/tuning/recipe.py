@@ -65,6 +65,7 @@ class LoraPart(Record):
     targets: str | tuple[str, ...] = Field(
         default="all-linear", description="all-linear、attention（q 与 v，或合并的 qkv），或模块名"
     )
+    init: str | None = Field(default=None, description="从这个适配器目录的权重开始，而不是从零开始")
 
 
 class TrainingPart(Record):

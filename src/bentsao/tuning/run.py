@@ -13,19 +13,18 @@ from typing import Any, Protocol, cast
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from transformers import PreTrainedModel
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_text
 from bentsao.core.formats import ChatFormat
-from bentsao.core.rendering import Row, Tokens
+from bentsao.core.rendering import Tokens
 from bentsao.models.loading import Base, load_base, resolve_format
 from bentsao.models.tokens import HFTokens
 from bentsao.tuning.adapter import write_adapter
 from bentsao.tuning.checkpoints import open_run, run_folder
 from bentsao.tuning.data import Material, gather
-from bentsao.tuning.lora import add_lora, trainable
 from bentsao.tuning.loop import EvalRecord, Job, Outcome, Reporter, StepRecord, train
+from bentsao.tuning.lora import add_lora, load_initial, trainable
 from bentsao.tuning.objective import LabelledLoss, check_against_model
 from bentsao.tuning.recipe import DataPart, Recipe
 from bentsao.tuning.rows import Account, Rows, cached_rows, check_not_empty
@@ -71,9 +70,9 @@ def prepare(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter:
     return Prepared(material, chat_format, train_rows, valid_rows)
 
 
-def tune(recipe: Recipe, reporter: RunReporter, *, restart: bool = False, stop: Callable[[], bool] | None = None) -> (
-    Outcome
-):
+def tune(
+    recipe: Recipe, reporter: RunReporter, *, restart: bool = False, stop: Callable[[], bool] | None = None
+) -> Outcome:
     """Tune an adapter as the recipe says and write it to `recipe.output`, going on from an earlier run's checkpoint.
 
     restart: throw an unfinished run away. stop: asked after each step; True saves and ends early (then no adapter is
@@ -94,14 +93,16 @@ def tune(recipe: Recipe, reporter: RunReporter, *, restart: bool = False, stop: 
         quantised=recipe.base.quantization is not None,
         checkpointing=recipe.training.gradient_checkpointing,
     )
+    if recipe.lora.init:
+        load_initial(model, Path(recipe.lora.init))
+        reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
     objective = LabelledLoss(model)
-    longest_known = torch.tensor(data.train.rows[0].ids[:64], device=base.device)
-    check_against_model(objective, longest_known)
+    check_against_model(objective, torch.tensor(data.train.rows[0].ids[:64], device=base.device))
     ours, all_parameters = trainable(model)
     reporter.note(f"可训练参数 {ours:,}，占全部 {all_parameters:,} 的 {ours / all_parameters:.2%}")
 
     folder = run_folder(output)
-    resume = _open_run(folder, recipe, data, base, restart, accelerator)
+    resume = _open_run(folder, recipe, data, base, restart=restart, accelerator=accelerator)
     if resume is not None:
         reporter.note(f"从检查点 {resume.name} 接着训练")
     job = Job(
@@ -117,7 +118,14 @@ def tune(recipe: Recipe, reporter: RunReporter, *, restart: bool = False, stop: 
     )
     outcome = train(model, objective, job, accelerator, _Tracked(reporter, accelerator, recipe))
     if outcome.finished and accelerator.is_main_process:
-        write_adapter(output, model, base, chat_format, outcome.history, _manifest(recipe, data, outcome))
+        write_adapter(
+            output,
+            model,
+            base,
+            chat_format=chat_format,
+            history=outcome.history,
+            manifest=_manifest(recipe, data, outcome),
+        )
         _remove_run(folder)
     accelerator.wait_for_everyone()
     accelerator.end_training()
@@ -140,9 +148,9 @@ def tokens_hash(tokens: HFTokens) -> str:
     return sha256_text(repr(sorted(cast("dict[str, int]", tokens.tokenizer.get_vocab()).items())))
 
 
-def _rows(conversations: list[Any], part: DataPart, chat_format: ChatFormat, tokens: Tokens, reporter: RunReporter) -> (
-    Rows
-):
+def _rows(
+    conversations: list[Any], part: DataPart, chat_format: ChatFormat, tokens: Tokens, reporter: RunReporter
+) -> Rows:
     rows, cached = cached_rows(
         conversations,
         chat_format,
@@ -159,7 +167,9 @@ def _rows(conversations: list[Any], part: DataPart, chat_format: ChatFormat, tok
 
 
 def _check_output(output: Path) -> None:
-    if output.exists() and not (output.is_dir() and ((output / "adapter_config.json").is_file() or not any(output.iterdir()))):
+    if output.exists() and not (
+        output.is_dir() and ((output / "adapter_config.json").is_file() or not any(output.iterdir()))
+    ):
         raise ConfigError(f"输出目录 {output} 已存在，而且不是适配器。为免覆盖别的东西，请换一个 --output。")
 
 
@@ -188,7 +198,7 @@ def _load(recipe: Recipe, accelerator: Accelerator, reporter: RunReporter) -> Ba
 
 
 def _open_run(
-    folder: Path, recipe: Recipe, data: Prepared, base: Base, restart: bool, accelerator: Accelerator
+    folder: Path, recipe: Recipe, data: Prepared, base: Base, *, restart: bool, accelerator: Accelerator
 ) -> Path | None:
     fingerprint = {
         "基座": [base.name, base.revision],
@@ -198,10 +208,8 @@ def _open_run(
         "数据设置": recipe.data.model_dump(mode="json"),
         "训练设置": recipe.training.model_dump(mode="json", exclude={"save_every", "trackers", "project", "run_name"}),
     }
-    found = None
     with accelerator.main_process_first():
-        found = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
-    return found
+        return open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
 
 
 def _remove_run(folder: Path) -> None:
@@ -251,5 +259,3 @@ class _Tracked:
     def saved(self, step: int) -> None:
         if self.accelerator.is_main_process:
             self.reporter.saved(step)
-
-

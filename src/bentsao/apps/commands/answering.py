@@ -1,0 +1,88 @@
+"""What `infer` and `chat` share: the flags that choose a model, and how text reaches the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+from cyclopts import Parameter
+from rich.console import Console
+
+from bentsao.core.errors import ConfigError
+from bentsao.inference.decoding import Decoding
+
+if TYPE_CHECKING:
+    from bentsao.inference.engine import Engine
+
+
+@dataclass(frozen=True)
+class ModelChoice:
+    """The model that answers. The original's flags are accepted as they were spelt."""
+
+    adapter: Annotated[
+        Path | None,
+        Parameter(
+            name=["--adapter", "--lora_weights"], help="适配器目录（`bentsao finetune` 的输出，或任何 PEFT LoRA）"
+        ),
+    ] = None
+    base: Annotated[
+        str | None,
+        Parameter(
+            name=["--base", "--base_model"],
+            help="基座：预设名（如 embedded）、Hugging Face 编号或目录；与 --adapter 同用时换掉适配器记下的基座",
+        ),
+    ] = None
+    chat_format: Annotated[
+        str | None,
+        Parameter(
+            name=["--format", "--prompt_template"],
+            help="对话格式的名字或模板 JSON 文件；缺省用适配器里存的（没有适配器时用基座的）",
+        ),
+    ] = None
+    device: Annotated[str | None, Parameter(help="cpu、cuda、cuda:1、mps …；缺省自动选")] = None
+    dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选")] = None
+    quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载（需要 CUDA）")] = None
+    trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
+    # `bool | int` takes a value (True, False, 1, 0) as well as none.
+    use_lora: Annotated[bool | int, Parameter(help="原项目的写法：False 时不用适配器")] = True
+    load_8bit: Annotated[bool | int, Parameter(help="原项目的写法：同 --quantization 8bit")] = False
+
+    def open(self) -> Engine:
+        """Load it; what the user should know goes to standard error."""
+        from bentsao.inference.opening import open_engine
+
+        if self.load_8bit and self.quantization == "4bit":
+            raise ConfigError("--load_8bit 与 --quantization 4bit 不能同用。请去掉其中一个。")
+        return open_engine(
+            adapter=self.adapter if self.use_lora else None,
+            base=self.base,
+            chat_format=self.chat_format,
+            report=report,
+            device=self.device,
+            dtype=self.dtype,
+            quantization="8bit" if self.load_8bit else self.quantization,
+            trust_remote_code=self.trust_remote_code,
+        )
+
+
+Model = Annotated[ModelChoice, Parameter(name="*", group="模型")]
+Drawing = Annotated[Decoding, Parameter(name="*", group="解码")]
+MODEL = ModelChoice()
+GREEDY = Decoding()
+
+
+def report(line: str) -> None:
+    """A line to standard error; warnings in a colour that is seen."""
+    Console(stderr=True).print(line, style="bold yellow" if line.startswith("警告") else "dim", markup=False)
+
+
+def printable(text: str) -> str:
+    """The text without control characters, which could rewrite what stands on a terminal."""
+    return text.translate(_CONTROLS)
+
+
+_CONTROLS: Mapping[int, str] = {
+    code: "\ufffd" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"
+}

@@ -1,0 +1,95 @@
+"""`bentsao chat`: talk with a model in the terminal, or through a pipe."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, printable
+from bentsao.core.errors import BentsaoError
+from bentsao.inference.notice import NOTICE
+from bentsao.inference.session import Session
+
+HELP = """\
+/help        显示这些命令
+/reset       忘掉之前的对话，重新开始
+/save FILE   把对话存成一行 JSONL，可用来微调
+/quit        退出（也可以按 Ctrl-D）
+回答时按 Ctrl-C 停止这个回答。"""
+
+
+def chat(
+    *,
+    model: Model = MODEL,
+    decoding: Drawing = GREEDY,
+    system: Annotated[str | None, Parameter(help="系统消息：整个对话里都放在最前面")] = None,
+) -> None:
+    """在终端里与模型多轮对话；也可以从管道读入，每行一个问题。"""
+    session = Session(model.open(), decoding, system=system)
+    print(f"{NOTICE}\n输入 /help 查看命令。")
+    while (line := _next_line()) is not None:
+        word, _, rest = line.partition(" ")
+        try:
+            if word == "/quit":
+                break
+            if word.startswith("/"):
+                _command(session, word, rest.strip())
+            elif line:
+                _turn(session, line, decoding)
+        except (BentsaoError, OSError) as error:
+            print(f"出错：{error}")
+
+
+def _next_line() -> str | None:
+    """What the user types next, without blanks around it; None at the end of input."""
+    at_terminal = sys.stdin.isatty()
+    while True:
+        try:
+            line = input("你：" if at_terminal else "")
+        except EOFError:
+            print()
+            return None
+        except KeyboardInterrupt:
+            if not at_terminal:
+                raise
+            print("\n（输入 /quit 退出。）")
+            continue
+        # Bytes that are not UTF-8 come as lone surrogates, which no tokenizer takes.
+        line = line.encode("utf-8", "surrogateescape").decode("utf-8", "replace").strip()
+        if not at_terminal:
+            print(f"你：{printable(line)}")
+        return line
+
+
+def _command(session: Session, word: str, rest: str) -> None:
+    if word == "/help":
+        print(HELP)
+    elif word == "/reset":
+        session.reset()
+        print("（已重新开始。）")
+    elif word == "/save" and rest:
+        session.save(Path(rest))
+        print(f"（已保存到 {rest}。）")
+    elif word == "/save":
+        print("请给出文件名：/save FILE")
+    else:
+        print(f"没有命令 {printable(word)}。可用的命令：\n{HELP}")
+
+
+def _turn(session: Session, question: str, decoding: Drawing) -> None:
+    """Ask and show the answer while it is written; Ctrl-C stops it and leaves the conversation as it was."""
+    forgotten = session.forgotten
+    print("答：", end="", flush=True)
+    try:
+        answer = session.ask(question, lambda piece: print(printable(piece), end="", flush=True))
+    except KeyboardInterrupt:
+        print("\n（已停止。这一轮不计入对话。）")
+        return
+    print()
+    if answer.finish == "length":
+        print(f"（到达 {answer.tokens} 个词元的长度上限，回答没有说完；可用 --max-new-tokens 加长。）")
+    if session.forgotten > forgotten:
+        print(f"（上下文放不下全部历史，最早的 {session.forgotten} 轮不再带上。）")

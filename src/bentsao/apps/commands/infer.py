@@ -1,0 +1,161 @@
+"""`bentsao infer`: answer a file of questions, or one."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.panel import Panel
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, printable, report
+from bentsao.core.conversations import read_questions
+from bentsao.core.errors import ConfigError
+from bentsao.core.records import Answer, Question
+from bentsao.inference.batch import answer_all
+from bentsao.inference.engine import Engine
+from bentsao.inference.notice import NOTICE
+from bentsao.inference.session import Session
+from bentsao.inference.summary import Summary, summarize
+
+SIDE_BY_SIDE = 100
+"""The terminal width, in characters, from which question, reference and answer stand in columns."""
+
+
+def infer(
+    source: Annotated[
+        Path | None,
+        Parameter(
+            name=["--input", "--instruct_dir"],
+            help="问题文件：JSON、JSON 行（各种常见格式）或每行一个问题的文本；缺省用自带的示例问题",
+        ),
+    ] = None,
+    *,
+    out: Annotated[Path | None, Parameter(help="回答写到哪个 JSONL 文件；缺省在 runs/infer/ 下")] = None,
+    question: Annotated[str | None, Parameter(help="只问这一个问题，回答随生成随显示，不写文件")] = None,
+    model: Model = MODEL,
+    decoding: Drawing = GREEDY,
+    batch_rows: Annotated[int, Parameter(help="每批最多几个问题；内存不足时会自动减半")] = 16,
+    show: Annotated[int, Parameter(help="在终端显示前几个回答；-1 为全部")] = 10,
+    restart: Annotated[bool, Parameter(help="舍弃 --out 里已有的回答，全部重问", negative=())] = False,
+) -> None:
+    """让微调后的模型（或未微调的基座）回答问题。
+
+    中断后再次运行同一命令即可继续，已有的回答不会重问。
+    """
+    if question is not None and (source is not None or out is not None):
+        raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件或 --out 同用。请去掉其中之一。")
+    if batch_rows < 1:
+        raise ConfigError(f"--batch-rows {batch_rows} 应不小于 1。")
+    if question is not None:
+        _answer_one(model.open(), question, decoding)
+        return
+    questions = read_questions(source) if source else _example_questions()
+    target = out or Path(
+        "runs", "infer", f"{_label(source, model.adapter if model.use_lora else None, model.base)}.jsonl"
+    )
+    answers = _answer_file(model.open(), questions, target, decoding, batch_rows=batch_rows, restart=restart)
+    console = Console()
+    show_answers(console, answers if show < 0 else answers[:show])
+    console.print(_summary_line(summarize(answers)), markup=False, highlight=False)
+    console.print(f"回答已写入 {target}", markup=False, highlight=False)
+    console.print(NOTICE, style="dim", markup=False)
+
+
+def _example_questions() -> list[Question]:
+    """The project's own example questions, which ship with the package."""
+    with as_file(files("bentsao.apps") / "demo" / "examples.jsonl") as path:
+        return read_questions(path)
+
+
+def _label(source: Path | None, adapter: Path | None, base: str | None) -> str:
+    """Names the default output after what is asked and who answers."""
+    who = adapter.resolve().name if adapter else (base or "").rstrip("/\\").replace("\\", "/").rpartition("/")[2]
+    return f"{source.stem if source else 'examples'}-{who}"
+
+
+def _answer_one(engine: Engine, question: str, decoding: Drawing) -> None:
+    def write(piece: str) -> None:
+        sys.stdout.write(printable(piece))
+        sys.stdout.flush()
+
+    answer = Session(engine, decoding).ask(question, write)
+    print()
+    Console().print(NOTICE, style="dim", markup=False)
+    report(_summary_line(summarize([answer])))
+
+
+def _answer_file(
+    engine: Engine, questions: Sequence[Question], out: Path, decoding: Drawing, *, batch_rows: int, restart: bool
+) -> list[Answer]:
+    bar = Progress(
+        TextColumn("回答"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("剩余"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        speed_estimate_period=600,  # a batch may take minutes
+    )
+    with bar:
+        task = bar.add_task("", total=len(questions))
+        try:
+            return answer_all(
+                engine,
+                questions,
+                out,
+                decoding,
+                rows=batch_rows,
+                restart=restart,
+                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                report=lambda line: bar.console.print(line, style="dim", markup=False),
+            )
+        except KeyboardInterrupt:
+            bar.stop()
+            report("已中断。已有的回答都保存了，再次运行同一命令即可继续。")
+            raise SystemExit(130) from None
+
+
+def show_answers(console: Console, answers: Sequence[Answer]) -> None:
+    """Question, reference (where there is one) and answer: in columns, or one below another on a narrow terminal."""
+    referenced = any(answer.reference is not None for answer in answers)
+    if console.width >= SIDE_BY_SIDE:
+        table = Table("问题", *(["参考回答"] if referenced else []), "模型回答", show_lines=True, expand=True)
+        for column in table.columns[1:]:
+            column.ratio = 2
+        table.columns[0].ratio = 1
+        for answer in answers:
+            cells = [answer.question, *([answer.reference or ""] if referenced else [])]
+            table.add_row(*(Text(printable(cell)) for cell in cells), _shown(answer))
+        if answers:
+            console.print(table)
+        return
+    for answer in answers:
+        body = Text().append("问题      ", style="bold").append(printable(answer.question) + "\n")
+        if answer.reference is not None:
+            body.append("参考回答  ", style="bold").append(printable(answer.reference) + "\n")
+        body.append("模型回答  ", style="bold").append_text(_shown(answer))
+        console.print(Panel(body))
+
+
+def _shown(answer: Answer) -> Text:
+    if answer.finish == "error":
+        return Text(f"出错：{answer.error}", style="red")
+    text = Text(printable(answer.text))
+    return text.append("……（到达长度上限）", style="yellow") if answer.finish == "length" else text
+
+
+def _summary_line(summary: Summary) -> str:
+    return (
+        f"共 {summary.answers} 个：自己结束 {summary.ended}，到达长度上限 {summary.cut}，出错 {summary.errors}；"
+        f"生成 {summary.tokens} 个词元，用时 {summary.seconds:.1f} 秒（{summary.tokens_per_second:.1f} 词元/秒）；"
+        f"12 字片段重复三次以上的回答占 {summary.looping_share:.1%}"
+    )

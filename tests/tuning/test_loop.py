@@ -1,0 +1,177 @@
+"""The loop: it learns, does not depend on how rows are cut, and resumes to the very same losses."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from peft import PeftModel
+
+from bentsao.core.errors import ConfigError, ModelError
+from bentsao.core.rendering import IGNORE, Row
+from bentsao.tuning.checkpoints import checkpoints, open_run
+from bentsao.tuning.loop import EvalRecord, Job, StepRecord, learning_rate_shape, train
+from bentsao.tuning.lora import add_lora, find_targets
+from bentsao.tuning.objective import LabelledLoss
+from bentsao.tuning.recipe import LoraPart, TrainingPart
+from tests.doubles import KINDS, Kind, tiny_model
+
+
+@dataclass
+class Log:
+    """Collects what a run tells; raises at a step if asked to, as a killed process would stop there."""
+
+    die_after: int | None = None
+    steps: list[StepRecord] = field(default_factory=list[StepRecord])
+    evals: list[EvalRecord] = field(default_factory=list[EvalRecord])
+
+    def step(self, record: StepRecord) -> None:
+        self.steps.append(record)
+        if record.step == self.die_after:
+            raise KeyboardInterrupt
+
+    def evaluated(self, record: EvalRecord) -> None:
+        self.evals.append(record)
+
+    def saved(self, step: int) -> None:
+        pass
+
+
+def rows(count: int, seed: int = 0) -> list[Row]:
+    generator = torch.Generator().manual_seed(seed)
+    out: list[Row] = []
+    for _ in range(count):
+        size = int(torch.randint(4, 20, (1,), generator=generator))
+        ids = torch.randint(5, 60, (size,), generator=generator).tolist()
+        out.append(Row(tuple(ids), (IGNORE, *[7 + i % 2 for i in ids[1:]])))  # can be learnt
+    return out
+
+
+def model(dropout: float = 0.0, kind: Kind = "llama") -> PeftModel:
+    torch.manual_seed(0)
+    part = LoraPart(rank=4, alpha=8, dropout=dropout)
+    return add_lora(tiny_model(kind, vocab_size=64), part, quantised=False, checkpointing=False)
+
+
+def job(tmp_path: Path, *, micro: int = 64, stop: Callable[[], bool] = lambda: False, **training: object) -> Job:
+    settings = {"epochs": 3, "batch_rows": 8, "learning_rate": 1e-2, "save_every": 3, "evaluate_every": 4, **training}
+    data = rows(26)
+    return Job(
+        train=data,
+        train_ids=[f"row-{n}" for n in range(len(data))],
+        valid=rows(6, seed=9),
+        training=TrainingPart.model_validate(settings),
+        pad_id=0,
+        micro_tokens=micro,
+        folder=tmp_path / "run",
+        stop=stop,
+    )
+
+
+def run(a_job: Job, log: Log, dropout: float = 0.0) -> PeftModel:
+    a_model = model(dropout)
+    train(a_model, LabelledLoss(a_model), a_job, Accelerator(cpu=True), log)
+    return a_model
+
+
+def test_the_loss_falls_and_the_best_adapter_is_kept(tmp_path: Path) -> None:
+    log = Log()
+    a_job = job(tmp_path, epochs=25, learning_rate=3e-2)
+    run(a_job, log)
+    # The frozen random head bounds what two layers can reach; the start is ln 64 = 4.16.
+    assert log.steps[-1].loss < log.steps[0].loss - 0.3
+    assert log.evals[-1].loss <= min(e.loss for e in log.evals) + 1e-6
+    assert len(log.steps) == a_job.steps == 25 * math.ceil(26 / 8)
+    assert sum(s.learnt for s in log.steps[:4]) == sum(r.learnt for r in a_job.train)
+
+
+def test_the_gradient_does_not_depend_on_micro_batches(tmp_path: Path) -> None:
+    one, many = Log(), Log()
+    run(job(tmp_path / "a", micro=10_000), one)
+    run(job(tmp_path / "b", micro=1), many)
+    for a, b in zip(one.steps, many.steps, strict=True):
+        assert a.loss == pytest.approx(b.loss, rel=1e-4)
+
+
+@pytest.mark.parametrize("die_after", [1, 4, 7, 11])
+def test_a_killed_run_resumes_to_the_same_losses(tmp_path: Path, die_after: int) -> None:
+    whole, first, second = Log(), Log(die_after), Log()
+    expected = run(job(tmp_path / "whole"), whole, dropout=0.2)
+    broken = job(tmp_path / "broken")
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, first, dropout=0.2)
+    found = checkpoints(broken.folder)
+    resumed = Job(**{**broken.__dict__, "resume": found[-1] if found else None})
+    torch.manual_seed(0)
+    got = run(resumed, second, dropout=0.2)
+    start = die_after // 3 * 3
+    assert [s.step for s in second.steps] == list(range(start + 1, 13))
+    assert [s.loss for s in second.steps] == [s.loss for s in whole.steps[start:]]
+    assert second.evals[-1] == whole.evals[-1]
+    for a, b in zip(expected.parameters(), got.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_a_run_can_be_stopped_between_steps(tmp_path: Path) -> None:
+    log = Log()
+    run(job(tmp_path, stop=lambda: len(log.steps) == 2), log)
+    assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-0000002"]
+
+
+def test_another_recipe_does_not_resume_a_foreign_run(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    assert open_run(folder, {"数据": "a", "基座": "b"}, restart=False) is None
+    with pytest.raises(ConfigError, match=r"数据与现在不同.*--restart"):
+        open_run(folder, {"数据": "x", "基座": "b"}, restart=False)
+    assert open_run(folder, {"数据": "x", "基座": "b"}, restart=True) is None
+
+
+def test_a_loss_that_is_not_finite_names_its_rows(tmp_path: Path) -> None:
+    a_model = model()
+    embedding = a_model.get_base_model().get_input_embeddings()
+    embedding.weight.data[7] = math.nan  # pyright: ignore[reportArgumentType, reportIndexIssue]
+    a_job = job(tmp_path)
+    guilty = {a_job.train_ids[n] for n, row in enumerate(a_job.train) if 7 in row.ids}
+    clean = Job(**{**a_job.__dict__, "valid": []})
+    with pytest.raises(ModelError, match="row-") as error:
+        train(a_model, LabelledLoss(a_model), clean, Accelerator(cpu=True), Log())
+    named = {name for name in a_job.train_ids if f"{name}、" in str(error.value) or f"{name}。" in str(error.value)}
+    assert named
+    assert named <= guilty
+
+
+def test_warm_up_and_decay() -> None:
+    linear = learning_rate_shape(TrainingPart(warmup=0.2, schedule="linear"), 10)
+    assert [round(linear(s), 3) for s in range(11)] == [0.333, 0.667, 1, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125, 0]
+    cosine = learning_rate_shape(TrainingPart(warmup=0, schedule="cosine"), 4)
+    assert [round(cosine(s), 3) for s in range(5)] == [1, 0.854, 0.5, 0.146, 0]
+    assert learning_rate_shape(TrainingPart(warmup=0, schedule="constant"), 4)(3) == 1
+
+
+TARGETS: dict[Kind, tuple[set[str], list[str]]] = {
+    "llama": ({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, ["q_proj", "v_proj"]),
+    "gemma3": ({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, ["q_proj", "v_proj"]),
+    "qwen3": ({"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}, ["q_proj", "v_proj"]),
+    "glm": ({"q_proj", "k_proj", "v_proj", "o_proj", "gate_up_proj", "down_proj"}, ["q_proj", "v_proj"]),
+    "bloom": ({"query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"}, ["query_key_value"]),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_targets_are_found_in_every_architecture(kind: Kind) -> None:
+    everything, attention = TARGETS[kind]
+    a_model = tiny_model(kind)
+    assert set(find_targets(a_model, "all-linear")) == everything
+    assert find_targets(a_model, "attention") == attention
+    with pytest.raises(ConfigError, match="没有名为 qqq 的线性层"):
+        find_targets(a_model, ("qqq",))
+
+
+def test_the_originals_targets_on_bloom_say_what_there_is() -> None:
+    with pytest.raises(ConfigError, match="query_key_value"):
+        find_targets(tiny_model("bloom"), ("q_proj", "v_proj"))
