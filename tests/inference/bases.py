@@ -14,7 +14,7 @@ from tests.doubles import CONTROLS, TEMPLATE, Kind, tiny_model, tiny_tokenizer
 
 
 def tiny_base(kind: Kind = "llama", *, seed: int = 0) -> Base:
-    """A base in float32 on the CPU with TEMPLATE as its chat template; the model has a few rows the tokenizer has not."""
+    """A base in float32 on the CPU, with TEMPLATE as its chat template and some words that the tokenizer has not."""
     tokenizer = tiny_tokenizer(chat_template=TEMPLATE, start=kind in ("llama", "gemma3"))
     model = tiny_model(kind, vocab_size=len(tokenizer) + 7, seed=seed)
     _find_a_voice(model, seed)

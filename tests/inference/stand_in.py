@@ -15,7 +15,7 @@ class StandInEngine:
     """Answers with the last line but one of the prompt backwards, at most `max_new_tokens` characters of it.
 
     asked: how often each prompt was. batches: the prompts' lengths, a list for each call.
-    most: with more prompts than this at once, memory runs out. dies_after: KeyboardInterrupt in the batch after so many.
+    most: with more prompts than this at once, memory runs out. dies_after: after so many batches comes Ctrl-C.
     """
 
     def __init__(

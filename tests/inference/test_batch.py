@@ -172,7 +172,7 @@ def test_other_settings_are_refused_and_named(tmp_path: Path) -> None:
         answer_all(StandInEngine(), questions(3), out, SHORT.model_copy(update={"seed": 7}))
     with pytest.raises(ConfigError, match=r"'stand-in' → 'other'"):
         answer_all(StandInEngine(name="other"), questions(3), out, SHORT)
-    with pytest.raises(ConfigError, match="plain .* → 'alpaca"):
+    with pytest.raises(ConfigError, match=r"plain .* → 'alpaca"):
         answer_all(StandInEngine(chat_format=FORMATS["alpaca"]), questions(3), out, SHORT)
     assert on_disk(out) == before, "a refusal touches nothing"
     engine = StandInEngine(name="other")

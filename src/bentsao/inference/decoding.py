@@ -18,13 +18,13 @@ class Decoding(Record):
     Raises ConfigError with everything that is wrong at once.
     """
 
-    max_new_tokens: int = Field(default=256, description="一个回答最多生成多少个词元")
-    temperature: float = Field(default=0.0, description="采样温度；0 为贪心，每步取概率最大的词元")
-    top_p: float = Field(default=1.0, description="只在累计概率达到此值的词元里采样；1 为不限")
-    top_k: int = Field(default=0, description="只在概率最大的这么多个词元里采样；0 为不限")
+    max_new_tokens: int = Field(default=256, description="一个回答最多生成多少个 token")
+    temperature: float = Field(default=0.0, description="采样温度；0 为贪心，每步取概率最大的 token")
+    top_p: float = Field(default=1.0, description="只在累计概率达到此值的 token 里采样；1 为不限")
+    top_k: int = Field(default=0, description="只在概率最大的这么多个 token 里采样；0 为不限")
     beams: int = Field(default=1, description="束搜索的束数；1 为不用")
-    repetition_penalty: float = Field(default=1.0, description="对回答中已出现词元的惩罚；1 为不惩罚")
-    no_repeat_ngram: int = Field(default=0, description="回答中不重复出现这么长的词元片段；0 为不限")
+    repetition_penalty: float = Field(default=1.0, description="对回答中已出现的 token 的惩罚；1 为不惩罚")
+    no_repeat_ngram: int = Field(default=0, description="回答中不重复出现这么多个 token 的片段；0 为不限")
     seed: int = Field(default=0, description="采样的随机种子")
 
     @model_validator(mode="after")

@@ -78,5 +78,5 @@ def fitted_prompt(engine: Engine, messages: Sequence[Message], decoding: Decodin
     room = max(engine.context - decoding.max_new_tokens, engine.context // 2)
     prompt, dropped = fit_prompt(messages, engine.chat_format, engine.tokens, room)
     if len(prompt) >= engine.context:
-        raise ModelError(f"问题太长：{len(prompt)} 个词元，模型的上下文只有 {engine.context}。请缩短问题。")
+        raise ModelError(f"问题太长：{len(prompt)} 个 token，模型的上下文只有 {engine.context}。请缩短问题。")
     return prompt, dropped

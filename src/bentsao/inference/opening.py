@@ -60,7 +60,8 @@ def _adapter_format(info: AdapterInfo, loaded: Base, wanted: str | None, report:
     if wanted is None and own is None:
         report(
             f"警告：适配器 {info.folder} 里没有对话格式，按基座的 {loaded.default_format.name} 格式提问。"
-            "如果它是用别的格式微调的，回答会变差；请用 --format 指定（原项目的权重用 med_template、bloom_deploy 或 literature_template）。"
+            "如果它是用别的格式微调的，回答会变差；请用 --format 指定"
+            "（原项目的权重用 med_template、bloom_deploy 或 literature_template）。"
         )
         return loaded.default_format
     chosen = own if wanted is None else resolve_format(wanted, loaded.tokens)

@@ -115,11 +115,11 @@ class TransformersEngine:
         highest = max((max(ids) for ids in sequences), default=0)
         if highest >= self._words:
             raise ModelError(
-                f"词元编号 {highest} 超出了模型的词表（{self._words}）：分词器和权重不是一套。请换用同一基座的分词器。"
+                f"token 编号 {highest} 超出了模型的词表（{self._words}）：分词器和权重不是一套。请换用同一基座的分词器。"
             )
         longest = max(map(len, sequences), default=0)
         if longest >= self.context:
-            raise ModelError(f"提示有 {longest} 个词元，模型的上下文只有 {self.context}，没有留给回答的位置。")
+            raise ModelError(f"提示有 {longest} 个 token，模型的上下文只有 {self.context}，没有留给回答的位置。")
 
 
 def context_of(model: PreTrainedModel) -> int:
@@ -162,7 +162,7 @@ class _AnswerNGrams(NoRepeatNGramLogitsProcessor):
 
 
 class TextStream(BaseStreamer):
-    """Hands on the text of one answer while it grows. `put` is given the prompt first, then each token.
+    """Hands on the text of one answer while it grows.
 
     The pieces join to the text of the whole, except that bytes which make no character may show otherwise.
     """
@@ -179,6 +179,7 @@ class TextStream(BaseStreamer):
         self._new: list[int] = []
 
     def put(self, value: Tensor) -> None:
+        """Called by transformers with the prompt, then with each token, [1] int64."""
         if self._at_prompt:
             self._at_prompt = False
             return
@@ -189,6 +190,7 @@ class TextStream(BaseStreamer):
             self._sent, self._new = self._new, []
 
     def end(self) -> None:
+        """Called by transformers after the last token."""
         if text := self._read():
             self._send(text)
 

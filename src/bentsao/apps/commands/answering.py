@@ -31,7 +31,7 @@ class ModelChoice:
         str | None,
         Parameter(
             name=["--base", "--base_model"],
-            help="基座：预设名（如 embedded）、Hugging Face 编号或目录；与 --adapter 同用时换掉适配器记下的基座",
+            help="基座：预设名（如 embedded）、Hugging Face id 或目录；与 --adapter 同用时换掉适配器记下的基座",
         ),
     ] = None
     chat_format: Annotated[
@@ -45,9 +45,13 @@ class ModelChoice:
     dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选")] = None
     quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载（需要 CUDA）")] = None
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
-    # `bool | int` takes a value (True, False, 1, 0) as well as none.
-    use_lora: Annotated[bool | int, Parameter(help="原项目的写法：False 时不用适配器")] = True
-    load_8bit: Annotated[bool | int, Parameter(help="原项目的写法：同 --quantization 8bit")] = False
+    # `bool | int` takes a value (True, False, 1, 0), as the original's flags are written, as well as none.
+    use_lora: Annotated[
+        bool | int, Parameter(name="--use_lora", negative=(), help="原项目的写法；False 时不用适配器")
+    ] = True
+    load_8bit: Annotated[
+        bool | int, Parameter(name="--load_8bit", negative=(), help="原项目的写法；同 --quantization 8bit")
+    ] = False
 
     def open(self) -> Engine:
         """Load it; what the user should know goes to standard error."""

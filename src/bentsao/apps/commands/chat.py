@@ -38,7 +38,7 @@ def chat(
             if word.startswith("/"):
                 _command(session, word, rest.strip())
             elif line:
-                _turn(session, line, decoding)
+                _turn(session, line)
         except (BentsaoError, OSError) as error:
             print(f"出错：{error}")
 
@@ -79,7 +79,7 @@ def _command(session: Session, word: str, rest: str) -> None:
         print(f"没有命令 {printable(word)}。可用的命令：\n{HELP}")
 
 
-def _turn(session: Session, question: str, decoding: Drawing) -> None:
+def _turn(session: Session, question: str) -> None:
     """Ask and show the answer while it is written; Ctrl-C stops it and leaves the conversation as it was."""
     forgotten = session.forgotten
     print("答：", end="", flush=True)
@@ -90,6 +90,6 @@ def _turn(session: Session, question: str, decoding: Drawing) -> None:
         return
     print()
     if answer.finish == "length":
-        print(f"（到达 {answer.tokens} 个词元的长度上限，回答没有说完；可用 --max-new-tokens 加长。）")
+        print(f"（到达 {answer.tokens} 个 token 的长度上限，回答没有说完；可用 --max-new-tokens 加长。）")
     if session.forgotten > forgotten:
         print(f"（上下文放不下全部历史，最早的 {session.forgotten} 轮不再带上。）")

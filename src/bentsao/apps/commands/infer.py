@@ -156,6 +156,6 @@ def _shown(answer: Answer) -> Text:
 def _summary_line(summary: Summary) -> str:
     return (
         f"共 {summary.answers} 个：自己结束 {summary.ended}，到达长度上限 {summary.cut}，出错 {summary.errors}；"
-        f"生成 {summary.tokens} 个词元，用时 {summary.seconds:.1f} 秒（{summary.tokens_per_second:.1f} 词元/秒）；"
+        f"生成 {summary.tokens} 个 token，用时 {summary.seconds:.1f} 秒（{summary.tokens_per_second:.1f} token/s）；"
         f"12 字片段重复三次以上的回答占 {summary.looping_share:.1%}"
     )
