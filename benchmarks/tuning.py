@@ -2,11 +2,11 @@
 
     python benchmarks/tuning.py --data llama_data.json --pairs 3
 
-Both tune the embedded base (or --base) on the same rows with the same LoRA (q_proj and v_proj, rank 8, alpha 16, dropout
-0.05), cut-off, batch, learning rate and precision (float32 on a CPU), each in a process of its own, by turns. Counted
-are the tokens of the rows, padding left out, so that faster means sooner done. Loading, tokenising and validating are
-not timed; memory is the peak of the whole process, loading included. The validation loss after the last step is
-computed by one and the same plain code in both. Ratios are medians over the pairs.
+Both tune the embedded base (or --base) on the same rows with the same LoRA (q_proj and v_proj, rank 8, alpha 16,
+dropout 0.05), cut-off, batch, learning rate and precision (float32 on a CPU), each in a process of its own, by turns.
+Counted are the tokens of the rows, padding left out, so that faster means sooner done. Loading, tokenising and
+validating are not timed; memory is the peak of the whole process, loading included. The validation loss after the last
+step is computed by one and the same plain code in both. Ratios are medians over the pairs.
 """
 
 from __future__ import annotations
@@ -118,10 +118,10 @@ def bentsao(args: argparse.Namespace, base: str) -> dict[str, Any]:
     """Our loop with the same settings."""
     from accelerate import Accelerator
     from accelerate.utils import set_seed
-    from bentsao.models.loading import load_base
 
     from bentsao.core.formats import FORMATS
     from bentsao.core.records import Conversation, Message
+    from bentsao.models.loading import load_base
     from bentsao.tuning.loop import Job, train
     from bentsao.tuning.lora import add_lora
     from bentsao.tuning.objective import LabelledLoss

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ def test_a_killed_run_resumes_to_the_same_losses(tmp_path: Path, die_after: int)
     with pytest.raises(KeyboardInterrupt):
         run(broken, first, dropout=0.2)
     found = checkpoints(broken.folder)
-    resumed = Job(**{**broken.__dict__, "resume": found[-1] if found else None})
+    resumed = replace(broken, resume=found[-1] if found else None)
     torch.manual_seed(0)
     got = run(resumed, second, dropout=0.2)
     start = die_after // 3 * 3
@@ -133,11 +134,11 @@ def test_another_recipe_does_not_resume_a_foreign_run(tmp_path: Path) -> None:
 
 def test_a_loss_that_is_not_finite_names_its_rows(tmp_path: Path) -> None:
     a_model = model()
-    embedding = a_model.get_base_model().get_input_embeddings()
-    embedding.weight.data[7] = math.nan  # pyright: ignore[reportArgumentType, reportIndexIssue]
+    embedding = cast(torch.nn.Embedding, cast(Any, a_model.get_base_model()).get_input_embeddings())
+    embedding.weight.data[7] = math.nan
     a_job = job(tmp_path)
     guilty = {a_job.train_ids[n] for n, row in enumerate(a_job.train) if 7 in row.ids}
-    clean = Job(**{**a_job.__dict__, "valid": []})
+    clean = replace(a_job, valid=[])
     with pytest.raises(ModelError, match="row-") as error:
         train(a_model, LabelledLoss(a_model), clean, Accelerator(cpu=True), Log())
     named = {name for name in a_job.train_ids if f"{name}、" in str(error.value) or f"{name}。" in str(error.value)}

@@ -236,7 +236,7 @@ class _Book:
 
     def close(self) -> list[Answer]:
         """Write `out` and take the journal away."""
-        answers = [self.answers[question.id] for question in self._questions]
+        answers = [self.answers[question.id] for question in reversed(self._questions)]
         write_jsonl(self._out, [answer.model_dump() for answer in answers])
         self._journal.unlink()
         return answers

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import sha256_file, sha256_text
+from bentsao.core.files import sha256_file
 from bentsao.core.formats import ChatFormat
 from bentsao.inference.transformers_engine import TransformersEngine
-from bentsao.models.adapters import AdapterInfo, load_adapted
-from bentsao.models.loading import Base, load_base, resolve_format
+from bentsao.models.adapters import WEIGHTS_NAME, AdapterInfo, load_adapted
+from bentsao.models.loading import Base, Quantization, load_base, resolve_format
 
 
 def open_engine(
@@ -22,14 +22,14 @@ def open_engine(
     report: Callable[[str], None],
     device: str | None = None,
     dtype: str | None = None,
-    quantization: Literal["4bit", "8bit"] | None = None,
+    quantization: Quantization | None = None,
     trust_remote_code: bool = False,
 ) -> TransformersEngine:
     """An engine for an adapter, or for an untuned base where `adapter` is None.
 
     base: with an adapter, the base to put it on instead of the one it was tuned on. chat_format: a name or file; None
-    means the adapter's own format, or the base's. report: told of everything that may spoil the answers.
-    Raises ConfigError if neither adapter nor base is given.
+    means the adapter's own format, or the base's. report: told of everything that may spoil the answers. The other
+    arguments and errors are `load_base`'s. Raises ConfigError if neither adapter nor base is given.
     """
     how: Any = {
         "device": device,
@@ -41,34 +41,33 @@ def open_engine(
     if adapter is not None:
         loaded, info = load_adapted(adapter, base=base, **how)
         chosen = _adapter_format(info, loaded, chat_format, report)
-        part = f" + {adapter.name} ({_weights_hash(adapter)})"
     elif base is not None:
-        loaded, part = load_base(base, **how), ""
-        chosen = loaded.default_format if chat_format is None else resolve_format(chat_format, loaded.tokens)
+        loaded = load_base(base, **how)
+        chosen = resolve_format(chat_format, loaded.tokens, loaded.default_format)
     else:
         raise ConfigError(
-            "没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 embedded）。"
+            "没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 --base embedded）。"
         )
-    revision = f"@{loaded.revision}" if loaded.revision else ""
     precision = quantization or str(loaded.dtype).removeprefix("torch.")
-    return TransformersEngine(loaded, chosen, name=f"{loaded.name}{revision} {precision}{part}")
+    parts = [f"{loaded.name}@{loaded.revision}" if loaded.revision else loaded.name, precision]
+    if adapter is not None:
+        # By its weights, so that an adapter tuned anew in the same folder is another engine.
+        parts.append(f"+ {adapter.resolve().name}@{sha256_file(adapter / WEIGHTS_NAME)[:12]}")
+    return TransformersEngine(loaded, chosen, name=" ".join(parts))
 
 
 def _adapter_format(info: AdapterInfo, loaded: Base, wanted: str | None, report: Callable[[str], None]) -> ChatFormat:
-    """The format stored in the adapter, unless another one is wanted; a difference between them is told."""
-    own = info.chat_format
-    if wanted is None and own is None:
+    """The format wanted, else the one stored in the adapter, else the base's; what does not fit is told."""
+    stored = info.chat_format
+    chosen = resolve_format(wanted, loaded.tokens, stored or loaded.default_format)
+    if stored is not None and chosen.hash != stored.hash:
         report(
-            f"警告：适配器 {info.folder} 里没有对话格式，按基座的 {loaded.default_format.name} 格式提问。"
-            "如果它是用别的格式微调的，回答会变差；请用 --format 指定"
-            "（原项目的权重用 med_template、bloom_deploy 或 literature_template）。"
+            f"警告：适配器 {info.folder} 是用对话格式 {stored.name}（{stored.hash}）微调的，"
+            f"现在改用 {chosen.name}（{chosen.hash}）。格式不同，回答通常会变差。去掉 --format 就用它自己的格式。"
         )
-        return loaded.default_format
-    chosen = own if wanted is None else resolve_format(wanted, loaded.tokens)
-    assert chosen is not None
+    if stored is None and wanted is None:
+        report(
+            f"警告：适配器 {info.folder} 没有记下对话格式，按 {chosen.name} 格式提问。如果它是用别的格式微调的，"
+            "回答会变差；请用 --format 指定（原项目的权重：med_template、bloom_deploy 或 literature_template）。"
+        )
     return chosen
-
-
-def _weights_hash(adapter: Path) -> str:
-    """Of the adapter's weights, so that retraining into the same folder gives another engine."""
-    return sha256_text("".join(sha256_file(file) for file in sorted(adapter.glob("*.safetensors"))))[:12]

@@ -115,7 +115,7 @@ class TransformersEngine:
         highest = max((max(ids) for ids in sequences), default=0)
         if highest >= self._words:
             raise ModelError(
-                f"token 编号 {highest} 超出了模型的词表（{self._words}）：分词器和权重不是一套。请换用同一基座的分词器。"
+                f"token 编号 {highest} 超出了模型的词表（{self._words}）：分词器和权重不是一套。请用同一基座的分词器。"
             )
         longest = max(map(len, sequences), default=0)
         if longest >= self.context:

@@ -19,6 +19,7 @@ from huggingface_hub.errors import (
 )
 
 from bentsao.core.errors import MissingError, ModelError
+from bentsao.core.files import read_json
 from bentsao.models.embedded import GGUF_SHA256, embedded_base
 from bentsao.models.presets import BASES, EMBEDDED, Preset, find_preset
 
@@ -49,7 +50,7 @@ def canonical_name(name: str) -> str:
     if preset is not None:
         return EMBEDDED if preset is BASES[EMBEDDED] else preset.id
     folder = Path(name).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else name
+    return str(folder.resolve()) if name and folder.is_dir() else name
 
 
 def locate(
@@ -59,13 +60,13 @@ def locate(
 
     name: a short name of `presets.BASES`, a folder, or a Hugging Face id. revision: the hub's commit, tag or branch;
     None means its newest. weights: False fetches configuration and tokenizer only. check: compare the embedded base's
-    files with their SHA-256. Raises MissingError with the way out, ModelError for a folder that is no base.
+    files with their SHA-256. Raises MissingError with the way out, ModelError or DataError for a folder that is no base.
     """
     known = canonical_name(name)
     preset = find_preset(name)
     if known == EMBEDDED:
         return Located(EMBEDDED, embedded_base(report, check=check), GGUF_SHA256, preset)
-    if preset is None and Path(known).is_dir():
+    if preset is None and known and Path(known).is_dir():
         _check_folder(Path(known))
         return Located(known, Path(known), None, None)
     if not _HUB_ID.fullmatch(known):
@@ -76,6 +77,7 @@ def locate(
 
 def _check_folder(folder: Path) -> None:
     if (folder / "config.json").is_file():
+        read_json(folder / "config.json")  # a broken one is told with its line
         return
     if (folder / "adapter_config.json").is_file():
         raise ModelError(f"{folder} 是适配器，不是基座。请用 --adapter 指定它。")
@@ -97,9 +99,7 @@ def _fetch(hub_id: str, revision: str | None, weights: bool, report: Callable[[s
     wanted = [*_SMALL_FILES, "*.safetensors"] if weights else _SMALL_FILES
     with _explained(hub_id, revision):
         report(f"正在从 Hugging Face 取 {hub_id}（已有的部分不会重复下载）……")
-        folder = Path(
-            snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=_NOT_WANTED)
-        )
+        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=_NOT_WANTED))
         if weights and not any(folder.glob("*.safetensors")):
             report(f"{hub_id} 没有 safetensors 权重，改取 pickle 权重（只以 weights_only 方式打开）……")
             folder = Path(
@@ -117,7 +117,7 @@ def _explained(hub_id: str, revision: str | None) -> Generator[None]:
         yield
     except GatedRepoError:
         raise MissingError(
-            f"{hub_id} 需要先同意作者的条款：在 https://huggingface.co/{hub_id} 上同意后，运行 `hf auth login` 登录再试。"
+            f"{hub_id} 需要先同意作者的条款：请在 https://huggingface.co/{hub_id} 上同意，再运行 `hf auth login` 登录。"
         ) from None
     except RepositoryNotFoundError:
         raise MissingError(

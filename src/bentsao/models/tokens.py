@@ -54,6 +54,8 @@ class HFTokens:
         self.end_id = end
         self.pad_id = end
         """Padding is masked and never a target, so any id will do; some bases' own pad id has no row in the model."""
+        self.start_ids = self._find_start()
+        self.control_ids = self._find_control()
 
     def __len__(self) -> int:
         """The size of the vocabulary with all added tokens."""
@@ -63,8 +65,7 @@ class HFTokens:
         """The same tokenizer with another chat template."""
         return HFTokens(self.tokenizer, template=template, end_id=self.end_id)
 
-    @cached_property
-    def start_ids(self) -> tuple[int, ...]:
+    def _find_start(self) -> tuple[int, ...]:
         """What the tokenizer itself puts before a text: Gemma and LLaMA their BOS, BLOOM and Qwen nothing."""
         text = self._raw("0")
         whole = self.tokenizer.encode("0")
@@ -73,8 +74,7 @@ class HFTokens:
                 return tuple(whole[:at])
         return ()
 
-    @cached_property
-    def control_ids(self) -> frozenset[int]:
+    def _find_control(self) -> frozenset[int]:
         """Special tokens and what looks like a turn mark.
 
         Not the token for unknown text where the tokenizer cannot spell every character: there it is text.

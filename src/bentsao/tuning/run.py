@@ -145,7 +145,7 @@ def tokens_hash(tokens: HFTokens) -> str:
     backend = getattr(tokens.tokenizer, "backend_tokenizer", None)
     if backend is not None:
         return sha256_text(backend.to_str())
-    return sha256_text(repr(sorted(cast("dict[str, int]", tokens.tokenizer.get_vocab()).items())))
+    return sha256_text(repr(sorted(tokens.tokenizer.get_vocab().items())))
 
 
 def _rows(

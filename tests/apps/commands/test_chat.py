@@ -17,13 +17,14 @@ from bentsao.inference.notice import NOTICE
 from tests.inference.stand_in import StandInEngine
 
 Talk = Callable[..., str]
+SHORT = Decoding(max_new_tokens=20)
 
 
 @pytest.fixture
 def talk(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Talk:
     """Runs a chat with lines from a pipe and returns what it printed."""
 
-    def run(*lines: str, engine: StandInEngine, decoding: Decoding = Decoding(max_new_tokens=20)) -> str:
+    def run(*lines: str, engine: StandInEngine, decoding: Decoding = SHORT) -> str:
         monkeypatch.setattr(ModelChoice, "open", lambda _: engine)
         monkeypatch.setattr(sys, "stdin", io.StringIO("\n".join(lines)))
         chat(decoding=decoding)

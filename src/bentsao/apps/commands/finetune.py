@@ -185,13 +185,12 @@ def finetune(
 
 def _preview(recipe: Any, count: int, view: Any) -> None:
     """Show how the first rows are rendered; the base's tokenizer is all that is loaded of it."""
-    from bentsao.models.loading import default_format, load_tokens, resolve_format
-
     from bentsao.apps.training_view import preview
+    from bentsao.models.loading import load_tokens, resolve_format
     from bentsao.tuning.run import prepare
 
     tokens = load_tokens(recipe.base.name, trust_remote_code=recipe.base.trust_remote_code, report=view.note)
-    chat_format = resolve_format(recipe.data.format, tokens, default_format(recipe.base.name, tokens))
+    chat_format = resolve_format(recipe.data.format, tokens)
     data = prepare(recipe, tokens, chat_format, view)
     view.console.print(preview(data.train.rows[:count], data.train.ids[:count], tokens))
 

@@ -1,0 +1,246 @@
+"""A base as a thing to work with: weights, tokenizer, device, number format, chat format."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import prod
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import torch
+from safetensors import SafetensorError
+from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+
+from bentsao.core.errors import BentsaoError, ConfigError, MissingError, ModelError
+from bentsao.core.files import read_json
+from bentsao.core.formats import FORMATS, ChatFormat, from_base, load_format
+from bentsao.models.fetching import Located, locate
+from bentsao.models.machine import choose_device, choose_dtype, memory
+from bentsao.models.presets import Preset
+from bentsao.models.tokens import HFTokens
+
+Quantization = Literal["4bit", "8bit"]
+
+
+@dataclass(frozen=True)
+class Base:
+    """A loaded base model.
+
+    name: as it is written into a manifest ("embedded", a hub id, or an absolute folder). folder_or_id: what
+    transformers opened. revision: the hub's commit, or the SHA-256 of the embedded GGUF; None for a folder.
+    dtype: of the weights; of the computation where they are quantised.
+    default_format: the base's own template if it has one, else what its preset says, else plain.
+    """
+
+    name: str
+    revision: str | None
+    folder_or_id: str
+    model: PreTrainedModel
+    tokens: HFTokens
+    device: torch.device
+    dtype: torch.dtype
+    default_format: ChatFormat
+
+
+def load_base(
+    name: str,
+    *,
+    revision: str | None = None,
+    device: str | None = None,
+    dtype: str | None = None,
+    quantization: Quantization | None = None,
+    trust_remote_code: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> Base:
+    """Load a base, fetching it first where needed; the model is in eval mode.
+
+    name: a short name of `presets.BASES`, a Hugging Face id or a folder. device, dtype: None chooses by what there is.
+    quantization: None keeps the weights as they are; else bitsandbytes, on CUDA only. trust_remote_code: run Python
+    code that comes with the base. report: told of what takes long or is not as asked.
+    Raises MissingError, ConfigError or ModelError, each with the way out.
+    """
+    place = choose_device(device)
+    number = choose_dtype(dtype, place)
+    settings = _quantization_settings(quantization, place, number)
+    located = locate(name, report, revision=revision)
+    tokens = _open_tokens(located, trust_remote_code)
+    if quantization is None:
+        _check_memory(located, place, number)
+    with _explained(located.name, place):
+        loaded = AutoModelForCausalLM.from_pretrained(
+            located.folder,
+            dtype=number,
+            device_map=None if place.type == "cpu" else {"": place},
+            quantization_config=settings,
+            trust_remote_code=trust_remote_code,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,  # `_check_weights` tells them
+        )
+    model, account = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
+    _check_weights(located.name, account)
+    _check_vocabulary(located.name, tokens, model)
+    return Base(
+        name=located.name,
+        revision=located.revision,
+        folder_or_id=str(located.folder),
+        model=model.eval(),
+        tokens=tokens,
+        device=place,
+        dtype=number,
+        default_format=default_format(tokens, located.preset),
+    )
+
+
+def load_tokens(
+    name: str,
+    *,
+    revision: str | None = None,
+    trust_remote_code: bool = False,
+    report: Callable[[str], None] = lambda _: None,
+) -> HFTokens:
+    """A base's tokenizer without its weights. Arguments and errors as for `load_base`."""
+    return _open_tokens(locate(name, report, revision=revision, weights=False), trust_remote_code)
+
+
+def default_format(tokens: HFTokens, preset: Preset | None = None) -> ChatFormat:
+    """The base's own template if it has one, else what its preset says, else plain."""
+    if tokens.template is not None:
+        return from_base(tokens.template)
+    return FORMATS[preset.format if preset and preset.format else "plain"]
+
+
+def resolve_format(name_or_path: str | None, tokens: HFTokens, default: ChatFormat | None = None) -> ChatFormat:
+    """A chat format by name or file. "base": the base's own template; None: `default`, or the base's default.
+
+    Raises ModelError where the base has no template, else as `core.formats.load_format`.
+    """
+    if name_or_path is None:
+        return default or default_format(tokens)
+    if name_or_path != "base":
+        return load_format(name_or_path)
+    if tokens.template is None:
+        raise ModelError(
+            f"这个基座没有自带的对话模板，不能用 base 格式。请换成：{'、'.join(FORMATS)}，或一个模板文件。"
+        )
+    return from_base(tokens.template)
+
+
+def stored_parameters(folder: Path) -> int | None:
+    """How many numbers a folder's safetensors files hold, by their headers; None where there are none to read."""
+    count = 0
+    for file in folder.glob("*.safetensors"):
+        try:
+            with file.open("rb") as opened:
+                header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+            count += sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+            return None  # loading says what is wrong with it
+    return count or None
+
+
+def _open_tokens(located: Located, trust_remote_code: bool) -> HFTokens:
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(located.folder, trust_remote_code=trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        if "trust_remote_code" in str(error):
+            raise _remote_code(located.name) from None
+        raise ModelError(
+            f"打不开 {located.name} 的分词器：{_first_line(error)}。请检查它的 tokenizer 文件是否齐全。"
+        ) from None
+    return HFTokens(tokenizer, end_id=_stated_end(located.folder))
+
+
+def _stated_end(folder: Path) -> int | None:
+    """The end token by the model's own configuration; the first where it names several."""
+    for name in ("generation_config.json", "config.json"):
+        if (folder / name).is_file():
+            end = read_json(folder / name).get("eos_token_id")
+            if end is not None:
+                return end[0] if isinstance(end, list) else end
+    return None
+
+
+def _quantization_settings(
+    quantization: Quantization | None, device: torch.device, dtype: torch.dtype
+) -> BitsAndBytesConfig | None:
+    if quantization is None:
+        return None
+    if device.type != "cuda":
+        raise ConfigError(f"{quantization} 量化需要 CUDA 显卡，现在的设备是 {device}。请去掉量化的选项，或换一台机器。")
+    if find_spec("bitsandbytes") is None:
+        raise MissingError(f"{quantization} 量化需要 bitsandbytes。请运行：pip install 'bentsao[gpu]'")
+    if quantization == "8bit":
+        return BitsAndBytesConfig(load_in_8bit=True)
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=dtype
+    )
+
+
+def _check_memory(located: Located, device: torch.device, dtype: torch.dtype) -> None:
+    """Said beforehand, because a system out of memory kills the process without a word."""
+    parameters = stored_parameters(located.folder)
+    free, _ = memory(device)
+    if parameters is not None and parameters * dtype.itemsize > free:
+        raise ModelError(
+            f"{located.name} 的权重需要 {parameters * dtype.itemsize / 1e9:.1f} GB，{device} 只剩 {free / 1e9:.1f} GB。"
+            + _LIGHTER
+        )
+
+
+_LIGHTER = (
+    "请换小一些的基座，或用 --dtype bfloat16，或在 CUDA 上用 --quantization 4bit；`bentsao doctor` 列出放得下的基座。"
+)
+
+
+@contextmanager
+def _explained(name: str, device: torch.device) -> Generator[None]:
+    """The errors of loading in the user's words."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError):
+        raise ModelError(f"{device} 的内存放不下 {name}。{_LIGHTER}") from None
+    except SafetensorError as error:
+        raise ModelError(f"{name} 的权重文件已损坏：{_first_line(error)}。请重新下载。") from None
+    except BentsaoError:
+        raise
+    except (OSError, ValueError, ImportError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        if "trust_remote_code" in str(error):
+            raise _remote_code(name) from None
+        raise ModelError(f"无法加载基座 {name}：{_first_line(error)}") from error
+
+
+def _remote_code(name: str) -> ModelError:
+    return ModelError(
+        f"{name} 需要运行它自带的 Python 代码，缺省不允许。请先读它的代码；信任的话，加上 --trust-remote-code。"
+    )
+
+
+def _check_weights(name: str, account: dict[str, Any]) -> None:
+    """transformers draws weights at random where the file has none, and goes on."""
+    missing, mismatched = sorted(account["missing_keys"]), sorted(key for key, *_ in account["mismatched_keys"])
+    for what, keys in (("缺少", missing), ("形状不符的有", mismatched)):
+        if keys:
+            raise ModelError(
+                f"{name} 的权重与它的 config.json 不符：{what} {len(keys)} 个（{'、'.join(keys[:3])} ……）。"
+                "请重新下载；这样的基座不能用来训练或回答。"
+            )
+
+
+def _check_vocabulary(name: str, tokens: HFTokens, model: PreTrainedModel) -> None:
+    """Text must not become an id without an embedding; control tokens of other modalities may (Gemma 3's image)."""
+    rows = cast(Any, model.get_input_embeddings()).weight.shape[0]
+    outside = set(range(rows, len(tokens))) - tokens.control_ids
+    outside |= {number for number in (tokens.end_id, *tokens.start_ids) if number >= rows}
+    if outside:
+        raise ModelError(
+            f"{name} 的分词器有 {len(tokens)} 个词，模型只有 {rows} 行（例如编号 {min(outside)} 没有对应的行）。"
+            "分词器和权重不是一套，请换用同一基座的分词器。"
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    return next((line.strip() for line in str(error).split("\n") if line.strip()), type(error).__name__)
