@@ -41,7 +41,7 @@ def on_disk(path: Path) -> list[Answer]:
 
 
 def test_answers_come_back_in_the_questions_order(tmp_path: Path) -> None:
-    engine, out, seen = StandInEngine(), tmp_path / "new" / "out.jsonl", list[tuple[int, int]]()
+    engine, out, seen = StandInEngine(), tmp_path / "new" / "out.jsonl", list[tuple[float, int]]()
     asked = [ask("b", "长长长长长", reference="对"), ask("a", "短"), ask("c", "中中中")]
     answers = answer_all(engine, asked, out, SHORT, rows=2, progress=lambda done, of: seen.append((done, of)))
     assert [(a.id, a.text, a.reference) for a in answers] == [
@@ -53,6 +53,8 @@ def test_answers_come_back_in_the_questions_order(tmp_path: Path) -> None:
     assert sizes(engine) == [2, 1], "by length: the two longest together"
     assert seen[0] == (0, 3)
     assert seen[-1] == (3, 3)
+    assert seen == sorted(seen)
+    assert len({done for done, _ in seen if 0 < done < 2}) > 3, "it also moves while a batch is written"
     assert not out.with_name("out.jsonl.part").exists()
     assert all(a.seconds > 0 and a.tokens == len(a.text) + 1 for a in answers)
 
@@ -79,8 +81,10 @@ def test_memory_shortage_halves_the_batch(tmp_path: Path) -> None:
     answers = answer_all(engine, questions(8), tmp_path / "out.jsonl", SHORT)
     assert all(a.finish == "end" for a in answers)
     assert sizes(engine) == [2, 2, 2, 2]
-    answers = answer_all(StandInEngine(most=0), questions(2), tmp_path / "none.jsonl", SHORT)
+    out = tmp_path / "none.jsonl"
+    answers = answer_all(StandInEngine(most=0), questions(2), out, SHORT)
     assert [(a.finish, a.error) for a in answers] == [("error", "内存不足")] * 2
+    assert all(a.finish == "end" for a in answer_all(engine, questions(2), out, SHORT)), "errors are tried again"
 
 
 def test_a_question_that_cannot_be_asked_does_not_stop_the_others(tmp_path: Path) -> None:
@@ -93,7 +97,7 @@ def test_a_question_that_cannot_be_asked_does_not_stop_the_others(tmp_path: Path
     assert (good.text, history.text) == ("吗好", "呢后然")
     assert any("1 个问题的对话历史太长" in line for line in told)
     answer_all(engine, asked, out, SHORT)
-    assert set(engine.asked.values()) == {1}, "a second run tries errors only"
+    assert set(engine.asked.values()) == {1}
 
 
 @pytest.mark.parametrize("lived", [0, 1, 2, 3])
@@ -200,6 +204,13 @@ def test_a_file_of_unknown_origin_is_not_overwritten(tmp_path: Path) -> None:
     assert out.read_text(encoding="utf-8") == "重要\n"
     with pytest.raises(ConfigError, match="是一个目录"):
         answer_all(StandInEngine(), questions(1), tmp_path, SHORT)
+    out.unlink()
+    journal = out.with_name("out.jsonl.part")
+    journal.write_text("重要\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="已经存在"):
+        answer_all(StandInEngine(), questions(1), out, SHORT)
+    journal.write_text("", encoding="utf-8")
+    assert len(answer_all(StandInEngine(), questions(1), out, SHORT)) == 1
     manifest = out.with_name("out.jsonl.manifest.json")
     manifest.write_text(json.dumps({"any": 1}), encoding="utf-8")
     with pytest.raises(ConfigError, match="不是回答的清单"):

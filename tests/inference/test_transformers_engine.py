@@ -91,6 +91,9 @@ def test_answers_stop_at_the_end_token(kind: Kind, format_name: str, stop: int) 
     exchange(base.model, said[at], stop)
     ended, *others = engine.generate(prompts, decoding)
     assert (ended.ids, ended.finish) == (said[:at], "end")
+    pieces: list[str] = []
+    engine.generate(prompts, decoding, on_text=lambda row, piece: pieces.append(piece) if row == 0 else None)
+    assert "".join(pieces) == ended.text, "nothing is written after the end"
     for now, before in zip(others, free[1:], strict=True):
         cut = before.ids.index(said[at]) if said[at] in before.ids else None
         assert now.ids == before.ids[:cut], "one row's end does not touch the others"
@@ -278,18 +281,27 @@ def test_streamed_pieces_are_the_answer(kind: Kind) -> None:
         assert len(pieces) > 10
 
 
-@pytest.mark.parametrize("decoding", [GREEDY, changed(GREEDY, beams=2)])
-def test_a_batch_or_beams_give_their_text_at_the_end(decoding: Decoding) -> None:
+def test_a_batch_streams_all_its_rows() -> None:
     engine = tiny_engine()
-    prompts = prompts_of(engine)[: 3 if decoding.beams == 1 else 1]
-    pieces: dict[int, str] = {}
-    found = engine.generate(prompts, decoding, on_text=pieces.__setitem__)
-    assert pieces == {row: generated.text for row, generated in enumerate(found)}
+    # The last leaves less room than the others and is generated apart.
+    prompts = prompts_of(engine, [*QUESTIONS, "头痛" * 247])
+    told: list[tuple[int, str]] = []
+    found = engine.generate(prompts, GREEDY, on_text=lambda *piece: told.append(piece))
+    for row, generated in enumerate(found):
+        assert "".join(piece for to, piece in told if to == row) == generated.text
+    assert len({to for to, _ in told[-4:]}) == 4, "row by row while they are written"
+
+
+def test_beams_give_their_text_at_the_end() -> None:
+    engine = tiny_engine()
+    told: list[tuple[int, str]] = []
+    found = engine.generate(prompts_of(engine), changed(GREEDY, beams=2), on_text=lambda *piece: told.append(piece))
+    assert told == [(row, generated.text) for row, generated in enumerate(found)]
 
 
 def streamed(ids: Sequence[int]) -> list[str]:
     pieces: list[str] = []
-    stream = TextStream(tiny_base().tokens.decode, frozenset({END_ID}), pieces.append)
+    stream = TextStream(tiny_base().tokens.decode, frozenset({END_ID}), lambda _, piece: pieces.append(piece), [0])
     stream.put(torch.tensor([[5, 6, 7]]))
     for token in [*ids, END_ID]:
         stream.put(torch.tensor([token]))
@@ -309,6 +321,8 @@ def test_bytes_that_make_no_character_do_not_hold_up_the_rest() -> None:
     half, rest = encode("龘", control=False, after=True)[:-1], encode("头痛", control=False, after=True)
     assert streamed([*half, *rest]) == ["\ufffd\ufffd头", "痛"]
     assert streamed(half) == ["\ufffd\ufffd"]
+    whole = encode("龘", control=False, after=True)
+    assert streamed([*whole, *half]) == ["龘", "\ufffd\ufffd"]
 
 
 @pytest.mark.parametrize(

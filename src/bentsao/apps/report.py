@@ -47,7 +47,6 @@ def demo_page(facts: Mapping[str, str], loss_svg: str, columns: Sequence[Column]
         f'<p class="notice">{escape(NOTICE)}</p>'
         f"<h2>这次训练</h2>{_table(facts)}"
         f"<h2>损失</h2>{loss_svg}"
-        f"<h2>回答的样子</h2>{_figures(columns)}"
         "<h2>训练中没有出现过的疾病</h2>"
         f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></html>'
     )
@@ -65,12 +64,11 @@ def _table(facts: Mapping[str, str]) -> str:
     return f"<table>{rows}</table>"
 
 
-def _figures(columns: Sequence[Column]) -> str:
-    out = "<table><tr><th></th><th>自己说完的回答</th><th>反复说同一句的回答</th><th>token/s</th></tr>"
-    for column in columns:
-        summary = summarize(column.answers)
-        out += (
-            f"<tr><th>{escape(column.name)}</th><td>{summary.ended}/{summary.answers}</td>"
-            f"<td>{summary.looping}/{summary.answers}</td><td>{summary.tokens_per_second:.1f}</td></tr>"
-        )
-    return out + "</table>"
+def figures(columns: Sequence[Column]) -> dict[str, str]:
+    """How the answers look before anyone reads them: label → value, the models side by side."""
+    summaries = [(column.name, summarize(column.answers)) for column in columns]
+    return {
+        "自己说完的回答": "；".join(f"{name} {s.ended}/{s.answers}" for name, s in summaries),
+        "一段话重复三次以上的回答": "；".join(f"{name} {s.looping}/{s.answers}" for name, s in summaries),
+        "回答的速度": "；".join(f"{name} {s.tokens_per_second:.1f} token/s" for name, s in summaries),
+    }

@@ -31,7 +31,7 @@ def answer_all(
     rows: int = 16,
     token_budget: int = 16384,
     restart: bool = False,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[float, int], None] | None = None,
     report: Callable[[str], None] | None = None,
 ) -> list[Answer]:
     """Answer the questions into `out` (JSON lines of Answer) and return the answers, both in the questions' order.
@@ -39,7 +39,8 @@ def answer_all(
     rows, token_budget: a batch has at most this many questions, and beams × questions × (longest prompt + room for the
         answer) at most this many tokens. When memory runs out all the same, the batch is halved.
     restart: ask everything again, whatever was answered before.
-    progress: called with (answered, all), at the start too. report: called with what the user should know.
+    progress: called with (answered, all), at the start too; while a batch is written, an answer counts by the part of
+        `max_new_tokens` it has. report: called with what the user should know.
 
     A question that cannot be answered becomes an Answer with finish "error", and the run goes on. Questions must have
     ids of their own (ValueError). Raises ConfigError if `out` holds answers made with other settings or to other
@@ -52,12 +53,15 @@ def answer_all(
     if book.answers:
         report(f"{out} 已有 {len(book.answers)} 个回答，不再重问（要重来请加 --restart）。")
 
+    def advance(part: float = 0.0) -> None:
+        if progress:
+            progress(len(book.answers) + part, len(questions))
+
     def keep(answers: Sequence[Answer]) -> None:
         book.append(answers)
-        if progress:
-            progress(len(book.answers), len(questions))
+        advance()
 
-    keep([])
+    advance()
     prompts, impossible, shortened = _prompts(engine, questions, decoding)
     if shortened:
         report(f"{shortened} 个问题的对话历史太长，最早的几轮没有带上。")
@@ -67,7 +71,7 @@ def answer_all(
     for batch in _batches(prompts, rows, token_budget, decoding):
         left = [by_id[name] for name in batch if name not in book.answers]
         if left:
-            _ask(engine, left, prompts, decoding, keep)
+            _ask(engine, left, prompts, decoding, keep, advance)
     return book.close()
 
 
@@ -118,18 +122,28 @@ def _ask(
     prompts: dict[str, list[int]],
     decoding: Decoding,
     keep: Callable[[Sequence[Answer]], None],
+    advance: Callable[[float], None],
 ) -> None:
     """Ask a batch and keep its answers; in halves where memory runs out."""
     started = time.perf_counter()
+    pieces = 0
+
+    def count(_row: int, _piece: str) -> None:
+        nonlocal pieces
+        pieces += 1  # of one token or more, so never ahead of the truth
+        advance(pieces / decoding.max_new_tokens)
+
     try:
-        found = engine.generate([prompts[question.id] for question in questions], decoding)
+        found = engine.generate(
+            [prompts[question.id] for question in questions], decoding, on_text=None if decoding.beams > 1 else count
+        )
     except MemoryShortageError as error:
         half = len(questions) // 2
         if half == 0:
             keep([_failed(questions[0], error)])
             return
-        _ask(engine, questions[:half], prompts, decoding, keep)
-        _ask(engine, questions[half:], prompts, decoding, keep)
+        _ask(engine, questions[:half], prompts, decoding, keep, advance)
+        _ask(engine, questions[half:], prompts, decoding, keep, advance)
         return
     seconds = (time.perf_counter() - started) / len(questions)
     keep(
@@ -190,7 +204,8 @@ class _Book:
         """The answers of an earlier run by id. Raises ConfigError where they are not this run's."""
         way_out = "请用 --out 换一个文件，或用 --restart 舍弃已有的回答重来。"
         if not manifest.exists():
-            if self._out.exists() or self._journal.exists():
+            # An empty journal is all that there is of a run killed at its very start.
+            if self._out.exists() or (self._journal.exists() and self._journal.stat().st_size):
                 raise ConfigError(f"{self._out} 已经存在，但不知道它是用什么生成的（缺少 {manifest.name}）。{way_out}")
             return {}
         try:
@@ -236,7 +251,7 @@ class _Book:
 
     def close(self) -> list[Answer]:
         """Write `out` and take the journal away."""
-        answers = [self.answers[question.id] for question in reversed(self._questions)]
+        answers = [self.answers[question.id] for question in self._questions]
         write_jsonl(self._out, [answer.model_dump() for answer in answers])
         self._journal.unlink()
         return answers

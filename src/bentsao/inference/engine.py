@@ -62,8 +62,8 @@ class Engine(Protocol):
     ) -> list[Generated]:
         """An answer for each prompt, in the prompts' order. The same call gives the same answers, sampling included.
 
-        on_text(row, piece) is given the text as it becomes certain, never half a character. Pieces come while the
-        model writes if there is one prompt and one beam, else all at once at the end.
+        on_text(row, piece) is given each answer's text while the model writes, never half a character; with several
+        beams, which may change their mind, each text comes whole at the end.
         Raises ModelError for a prompt that fills the context, MemoryShortageError when memory runs out.
         """
         ...

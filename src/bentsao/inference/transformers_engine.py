@@ -57,17 +57,17 @@ class TransformersEngine:
     ) -> list[Generated]:
         """See `Engine.generate`."""
         self._check(prompts)
-        stream = None
-        if on_text and len(prompts) == 1 and decoding.beams == 1:
-            stream = TextStream(self.tokens.decode, self._stops, lambda piece: on_text(0, piece))
         found: dict[int, Generated] = {}
         limits = [min(decoding.max_new_tokens, self.context - len(prompt)) for prompt in prompts]
         # One batch, unless some prompts leave less room than others: then the full context ends their answers earlier.
         for limit in sorted(set(limits)):
             rows = [row for row, own in enumerate(limits) if own == limit]
+            stream = None
+            if on_text and decoding.beams == 1:
+                stream = TextStream(self.tokens.decode, self._stops, on_text, rows)
             answers = self._continue([prompts[row] for row in rows], limit, decoding, stream)
             found.update(zip(rows, answers, strict=True))
-        if on_text and stream is None:
+        if on_text and decoding.beams > 1:
             for row in range(len(prompts)):
                 on_text(row, found[row].text)
         return [found[row] for row in range(len(prompts))]
@@ -162,37 +162,57 @@ class _AnswerNGrams(NoRepeatNGramLogitsProcessor):
 
 
 class TextStream(BaseStreamer):
-    """Hands on the text of one answer while it grows.
-
-    The pieces join to the text of the whole, except that bytes which make no character may show otherwise.
-    """
+    """Hands on the text of a batch's answers while they grow, to `send(row, piece)`; `rows` are the answers' numbers."""
 
     def __init__(
-        self, decode: Callable[[Sequence[int]], str], stops: frozenset[int], send: Callable[[str], None]
+        self,
+        decode: Callable[[Sequence[int]], str],
+        stops: frozenset[int],
+        send: Callable[[int, str], None],
+        rows: Sequence[int],
     ) -> None:
-        self._decode = decode
         self._stops = stops
-        self._send = send
+        self._writing = {place: _RowText(decode, send, row) for place, row in enumerate(rows)}
         self._at_prompt = True
+
+    def put(self, value: Tensor) -> None:
+        """Called by transformers with the prompts, then with the next token of each row, [rows] int64."""
+        if self._at_prompt:
+            self._at_prompt = False
+            return
+        for place, token in enumerate(value.tolist()):
+            if place in self._writing and token in self._stops:
+                self._writing.pop(place).end()
+            elif place in self._writing:
+                self._writing[place].add(token)
+
+    def end(self) -> None:
+        """Called by transformers after the last tokens."""
+        for text in self._writing.values():
+            text.end()
+
+
+class _RowText:
+    """The text of one answer. Its pieces join to the whole, except that bytes which make no character may differ."""
+
+    def __init__(self, decode: Callable[[Sequence[int]], str], send: Callable[[int, str], None], row: int) -> None:
+        self._decode = decode
+        self._send = send
+        self._row = row
         # New tokens are read behind those last sent: at the start of a text, a blank would be lost.
         self._sent: list[int] = []
         self._new: list[int] = []
 
-    def put(self, value: Tensor) -> None:
-        """Called by transformers with the prompt, then with each token, [1] int64."""
-        if self._at_prompt:
-            self._at_prompt = False
-            return
-        self._new += [token for token in value.tolist() if token not in self._stops]
+    def add(self, token: int) -> None:
+        self._new.append(token)
         # The bytes of a character may come in several tokens; until the last they read as U+FFFD.
         if (text := self._read()) and not text.endswith("\ufffd"):
-            self._send(text)
+            self._send(self._row, text)
             self._sent, self._new = self._new, []
 
     def end(self) -> None:
-        """Called by transformers after the last token."""
         if text := self._read():
-            self._send(text)
+            self._send(self._row, text)
 
     def _read(self) -> str:
         known, text = self._decode(self._sent), self._decode(self._sent + self._new)

@@ -14,10 +14,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-import torch
 from filelock import FileLock, Timeout
-from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
-from transformers.utils import logging
 
 from bentsao.core.errors import BentsaoError, MissingError, ModelError
 from bentsao.core.files import cache_folder, read_json, sha256_file, whole_folder, write_json
@@ -94,6 +91,10 @@ def _account(folder: Path) -> dict[str, Any]:
 
 def _convert_package(folder: Path) -> None:
     """The GGUF of the installed package → safetensors and tokenizer.json."""
+    # Here and not above, because looking whether the base is there must be quick.
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
+
     with tempfile.TemporaryDirectory(dir=folder.parent) as work, _without_bars():
         gguf = _assemble(Path(work))
         tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf.name)
@@ -107,6 +108,8 @@ def _convert_package(folder: Path) -> None:
 @contextlib.contextmanager
 def _without_bars() -> Generator[None]:
     """transformers' own bars say little here: the first tensor, a third of all weights, counts as one of 236."""
+    from transformers.utils import logging
+
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 
 from bentsao.core.errors import MissingError, ModelError
 from bentsao.core.files import read_json
-from bentsao.models.embedded import GGUF_SHA256, embedded_base
+from bentsao.models.embedded import GGUF_SHA256, embedded_base, embedded_folder, fault
 from bentsao.models.presets import BASES, EMBEDDED, Preset, find_preset
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -60,7 +60,8 @@ def locate(
 
     name: a short name of `presets.BASES`, a folder, or a Hugging Face id. revision: the hub's commit, tag or branch;
     None means its newest. weights: False fetches configuration and tokenizer only. check: compare the embedded base's
-    files with their SHA-256. Raises MissingError with the way out, ModelError or DataError for a folder that is no base.
+    files with their SHA-256.
+    Raises MissingError with the way out, ModelError or DataError for a folder that is no base.
     """
     known = canonical_name(name)
     preset = find_preset(name)
@@ -73,6 +74,22 @@ def locate(
         raise MissingError(_unknown(name))
     folder = _fetch(known, revision, weights, report)
     return Located(known, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision, preset)
+
+
+def find_here(name: str) -> Located | None:
+    """A base that is wholly on this machine already, found without the network; None for others. Errors as above."""
+    known = canonical_name(name)
+    if known == EMBEDDED:
+        here = fault(embedded_folder(), deep=False) is None
+        return locate(name, lambda _: None) if here else None
+    if not _HUB_ID.fullmatch(known):
+        return locate(name, lambda _: None)
+    try:
+        folder = _snapshot(known, None, "*.safetensors", here=True)
+    except LocalEntryNotFoundError:
+        return None
+    whole = any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+    return Located(known, folder, folder.name, find_preset(name)) if whole else None
 
 
 def _check_folder(folder: Path) -> None:
@@ -96,18 +113,23 @@ def _unknown(name: str) -> str:
 
 def _fetch(hub_id: str, revision: str | None, weights: bool, report: Callable[[str], None]) -> Path:
     """A hub's repository as a folder of the hub's own cache; what is there already is not fetched again."""
-    wanted = [*_SMALL_FILES, "*.safetensors"] if weights else _SMALL_FILES
     with _explained(hub_id, revision):
         report(f"正在从 Hugging Face 取 {hub_id}（已有的部分不会重复下载）……")
-        folder = Path(snapshot_download(hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=_NOT_WANTED))
+        folder = _snapshot(hub_id, revision, "*.safetensors" if weights else None)
         if weights and not any(folder.glob("*.safetensors")):
             report(f"{hub_id} 没有 safetensors 权重，改取 pickle 权重（只以 weights_only 方式打开）……")
-            folder = Path(
-                snapshot_download(
-                    hub_id, revision=revision, allow_patterns=[*_SMALL_FILES, "*.bin"], ignore_patterns=_NOT_WANTED
-                )
-            )
+            folder = _snapshot(hub_id, revision, "*.bin")
     return folder
+
+
+def _snapshot(hub_id: str, revision: str | None, weights: str | None, *, here: bool = False) -> Path:
+    """weights: the pattern of the weight files, None for none. here: do not ask the hub."""
+    wanted = [*_SMALL_FILES, *([weights] if weights else [])]
+    return Path(
+        snapshot_download(
+            hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=_NOT_WANTED, local_files_only=here
+        )
+    )
 
 
 @contextmanager

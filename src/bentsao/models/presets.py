@@ -37,7 +37,7 @@ _APACHE = "Apache-2.0"
 BASES: dict[str, Preset] = {
     EMBEDDED: Preset(
         id="google/gemma-3-270m (Q4_K_M)",
-        description="随安装自带，不需联网；演示与试验用，CPU 几分钟可调好",
+        description="随安装自带，不需联网；CPU 上几分钟可调好",
         licence=_GEMMA,
         parameters=268_098_176,
         layers=18,
@@ -132,7 +132,7 @@ BASES: dict[str, Preset] = {
     ),
     "bloomz-7b": Preset(
         id="bigscience/bloomz-7b1",
-        description="多语言 BLOOM，原项目 活字 的同族",
+        description="多语言，活字的同族",
         licence="BigScience RAIL 1.0",
         parameters=7_069_016_064,
         layers=30,
@@ -142,7 +142,7 @@ BASES: dict[str, Preset] = {
     ),
     "huozi-7b": Preset(
         id="HIT-SCIR/huozi-7b-sft",
-        description="活字 1.0，原项目所发布权重的基座之一",
+        description="活字 1.0（BLOOM），原项目的基座之一",
         licence=_APACHE,
         parameters=7_069_016_064,
         layers=30,
@@ -152,7 +152,7 @@ BASES: dict[str, Preset] = {
     ),
     "llama-7b": Preset(
         id="huggyllama/llama-7b",
-        description="LLaMA 1，原项目所发布权重的基座",
+        description="第一代 LLaMA，原项目的基座",
         licence="LLaMA License (non-commercial)",
         parameters=6_738_415_616,
         layers=32,

@@ -44,7 +44,8 @@ class _FrozenHeadLoss(torch.autograd.Function):
     def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
         rows = max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        gradient = torch.empty_like(hidden)
+        wants_gradient = ctx.needs_input_grad[0]
+        gradient = torch.empty_like(hidden) if wants_gradient else hidden
         for start in range(0, hidden.shape[0], rows):
             part = slice(start, start + rows)
             logits = nn.functional.linear(hidden[part], head.weight, head.bias).float()
@@ -62,6 +63,8 @@ class _FrozenHeadLoss(torch.autograd.Function):
             weights = logits.sub_(peak).exp_()
             mass = weights.sum(dim=1, keepdim=True)
             total += (mass.log() - picked).sum()
+            if not wants_gradient:  # a validation
+                continue
             weights.div_(mass)
             weights.scatter_add_(1, wanted, torch.full_like(picked, -1.0))  # softmax − one-hot
             if slope is not None:

@@ -225,7 +225,7 @@ def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any
         "data": data.material.files,
         "train": data.train.account.model_dump(mode="json"),
         "valid": data.valid.account.model_dump(mode="json"),
-        "valid_groups": sorted({c.group for c in data.material.valid}),
+        "valid_ids": sorted(c.id for c in data.material.valid),
         "steps": outcome.steps,
         "seed": recipe.training.seed,
         "losses": {

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +30,8 @@ def chat(
     system: Annotated[str | None, Parameter(help="系统消息：整个对话里都放在最前面")] = None,
 ) -> None:
     """在终端里与模型多轮对话；也可以从管道读入，每行一个问题。"""
+    with suppress(ImportError):
+        import_module("readline")  # from here on, `input` has arrow keys and a history
     session = Session(model.open(), decoding, system=system)
     print(f"{NOTICE}\n输入 /help 查看命令。")
     while (line := _next_line()) is not None:

@@ -11,7 +11,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from rich.console import Console
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -20,6 +20,7 @@ from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Answer, Question
 from bentsao.inference.batch import answer_all
+from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine
 from bentsao.inference.notice import NOTICE
 from bentsao.inference.session import Session
@@ -64,9 +65,9 @@ def infer(
     answers = _answer_file(model.open(), questions, target, decoding, batch_rows=batch_rows, restart=restart)
     console = Console()
     show_answers(console, answers if show < 0 else answers[:show])
-    console.print(_summary_line(summarize(answers)), markup=False, highlight=False)
-    console.print(f"回答已写入 {target}", markup=False, highlight=False)
-    console.print(NOTICE, style="dim", markup=False)
+    print(_summary_line(summarize(answers)))
+    print(f"回答已写入 {target}")
+    print(NOTICE)
 
 
 def _example_questions() -> list[Question]:
@@ -81,24 +82,23 @@ def _label(source: Path | None, adapter: Path | None, base: str | None) -> str:
     return f"{source.stem if source else 'examples'}-{who}"
 
 
-def _answer_one(engine: Engine, question: str, decoding: Drawing) -> None:
+def _answer_one(engine: Engine, question: str, decoding: Decoding) -> None:
     def write(piece: str) -> None:
         sys.stdout.write(printable(piece))
         sys.stdout.flush()
 
     answer = Session(engine, decoding).ask(question, write)
-    print()
-    Console().print(NOTICE, style="dim", markup=False)
+    print(f"\n{NOTICE}")
     report(_summary_line(summarize([answer])))
 
 
 def _answer_file(
-    engine: Engine, questions: Sequence[Question], out: Path, decoding: Drawing, *, batch_rows: int, restart: bool
+    engine: Engine, questions: Sequence[Question], out: Path, decoding: Decoding, *, batch_rows: int, restart: bool
 ) -> list[Answer]:
     bar = Progress(
         TextColumn("回答"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
         TimeElapsedColumn(),
         TextColumn("剩余"),
         TimeRemainingColumn(),
@@ -121,29 +121,32 @@ def _answer_file(
         except KeyboardInterrupt:
             bar.stop()
             report("已中断。已有的回答都保存了，再次运行同一命令即可继续。")
-            raise SystemExit(130) from None
+            raise
 
 
 def show_answers(console: Console, answers: Sequence[Answer]) -> None:
     """Question, reference (where there is one) and answer: in columns, or one below another on a narrow terminal."""
     referenced = any(answer.reference is not None for answer in answers)
-    if console.width >= SIDE_BY_SIDE:
-        table = Table("问题", *(["参考回答"] if referenced else []), "模型回答", show_lines=True, expand=True)
-        for column in table.columns[1:]:
-            column.ratio = 2
-        table.columns[0].ratio = 1
-        for answer in answers:
-            cells = [answer.question, *([answer.reference or ""] if referenced else [])]
-            table.add_row(*(Text(printable(cell)) for cell in cells), _shown(answer))
-        if answers:
-            console.print(table)
-        return
+    names = ["问题", "参考回答", "模型回答"] if referenced else ["问题", "模型回答"]
+    rows: list[list[Text]] = []
     for answer in answers:
-        body = Text().append("问题      ", style="bold").append(printable(answer.question) + "\n")
-        if answer.reference is not None:
-            body.append("参考回答  ", style="bold").append(printable(answer.reference) + "\n")
-        body.append("模型回答  ", style="bold").append_text(_shown(answer))
-        console.print(Panel(body))
+        reference = [Text(printable(answer.reference or ""))] if referenced else []
+        rows.append([Text(printable(answer.question)), *reference, _shown(answer)])
+    if rows and console.width >= SIDE_BY_SIDE:
+        table = Table(show_lines=True, expand=True)
+        for name in names:
+            table.add_column(name, ratio=1 if name == "问题" else 2, overflow="fold")
+        for row in rows:
+            table.add_row(*row)
+        console.print(table)
+        return
+    for row in rows:
+        card = Table.grid(padding=(0, 2))
+        card.add_column(style="bold", no_wrap=True)
+        card.add_column(overflow="fold")
+        for name, text in zip(names, row, strict=True):
+            card.add_row(name, text)
+        console.print(Panel(card))
 
 
 def _shown(answer: Answer) -> Text:

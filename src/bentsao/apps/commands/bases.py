@@ -1,0 +1,160 @@
+"""`bentsao bases`: which base models there are, fetching one, and what one is."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from bentsao.apps.commands.answering import report
+from bentsao.core.errors import MissingError
+from bentsao.core.files import read_json
+
+if TYPE_CHECKING:
+    from bentsao.models.fetching import Located
+
+app = App(name="bases", help="基座模型：列出、下载、查看。")
+
+AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
+Name = Annotated[str, Parameter(help="预设名（如 embedded）、Hugging Face 编号或目录")]
+
+
+@app.command(name="list")
+def list_bases(*, as_json: AsJson = False) -> None:
+    """列出有短名的基座。其他 Hugging Face 编号或本地目录也都可以用作基座。"""
+    from bentsao.models.fetching import find_here
+    from bentsao.models.presets import BASES
+
+    here = {name: find_here(name) is not None for name in BASES}
+    if as_json:
+        _print_json(
+            [{"name": name, "here": here[name], **base.model_dump(mode="json")} for name, base in BASES.items()]
+        )
+        return
+    table = Table("名字", "编号", "参数量", "许可", "在本机", "说明", title="基座模型")
+    for column in table.columns:
+        column.overflow = "fold"
+    for name, base in BASES.items():
+        licence = f"{base.licence}{'（须先同意）' if base.gated else ''}"
+        table.add_row(name, base.id, size(base.parameters), licence, "是" if here[name] else "", base.description)
+    Console().print(table)
+
+
+@app.command(name="fetch")
+def fetch_base(
+    name: Name = "embedded",
+    *,
+    revision: Annotated[str | None, Parameter(help="提交号、标签或分支；缺省为最新")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """把基座取到本机：从 Hugging Face 下载；自带的基座则转换并逐文件核对 SHA-256。"""
+    from bentsao.models.fetching import locate
+
+    located = locate(name, report, revision=revision, check=True)
+    licence = located.preset.licence if located.preset else None
+    stored = sum(file.stat().st_size for file in located.folder.iterdir() if file.is_file())
+    if as_json:
+        place = {"folder": str(located.folder), "revision": located.revision, "bytes": stored}
+        _print_json({"name": located.name, **place, "licence": licence})
+        return
+    print(f"{located.name} 在 {located.folder}（{stored / 1e9:.2f} GB）" + (f"；许可：{licence}" if licence else ""))
+
+
+@app.command(name="show")
+def show_base(
+    name: Name = "embedded",
+    *,
+    trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False,
+    as_json: AsJson = False,
+) -> None:
+    """查看基座：结构、词表、起止符、对话格式。不下载；还不在本机的只显示已知的部分。"""
+    from bentsao.models.fetching import find_here
+    from bentsao.models.presets import find_preset
+
+    preset, located = find_preset(name), find_here(name)
+    if preset is None and located is None:
+        raise MissingError(f"{name} 还不在本机。请先运行：bentsao bases fetch {name}")
+    known = preset.model_dump(mode="json") if preset else {}
+    found = {"name": located.name if located else name, "here": located is not None, **known}
+    if located is not None:
+        found |= _inspect(located, trust_remote_code)
+    if as_json:
+        _print_json(found)
+        return
+    table = Table(title=str(found["name"]), show_header=False)
+    for key, label in LABELS.items():
+        if found.get(key) not in (None, [], ""):
+            table.add_row(label, _shown(key, found[key]))
+    Console().print(table)
+    if located is None:
+        report(f"还不在本机。下载：bentsao bases fetch {name}")
+
+
+LABELS = {
+    "id": "编号",
+    "description": "说明",
+    "licence": "许可",
+    "folder": "目录",
+    "revision": "版本",
+    "architecture": "结构",
+    "parameters": "参数量",
+    "layers": "层数",
+    "hidden": "隐藏维",
+    "vocabulary": "词表",
+    "context": "上下文",
+    "stored_as": "存储精度",
+    "start": "起始符",
+    "end": "结束符",
+    "control_tokens": "控制符个数",
+    "chat_format": "缺省对话格式",
+}
+
+
+def _inspect(located: Located, trust_remote_code: bool) -> dict[str, Any]:
+    """What the folder says: its configuration, tokenizer and weights' headers."""
+    from bentsao.models.loading import default_format, load_tokens, stored_parameters
+
+    config: dict[str, Any] = read_json(located.folder / "config.json")
+    config = {**config, **config.get("text_config", {})}
+    tokens = load_tokens(located.name, revision=located.revision, trust_remote_code=trust_remote_code)
+    spell = tokens.tokenizer.convert_ids_to_tokens
+    measured = {
+        "parameters": stored_parameters(located.folder),
+        "layers": config.get("num_hidden_layers") or config.get("n_layer"),
+        "hidden": config.get("hidden_size") or config.get("n_embed"),
+        "vocabulary": config.get("vocab_size"),
+        "context": config.get("max_position_embeddings") or config.get("seq_length"),
+    }
+    return {
+        "folder": str(located.folder),
+        "revision": located.revision,
+        "architecture": next(iter(config.get("architectures") or []), None),
+        "stored_as": config.get("dtype") or config.get("torch_dtype"),
+        "start": [spell(number) for number in tokens.start_ids],
+        "end": spell(tokens.end_id),
+        "control_tokens": len(tokens.control_ids),
+        "chat_format": default_format(tokens, located.preset).name,
+        **{key: value for key, value in measured.items() if value is not None},
+    }
+
+
+def size(count: int) -> str:
+    """A number of parameters as the field writes it."""
+    return f"{count / 1e9:.1f}B" if count >= 0.95e9 else f"{count / 1e6:.0f}M"
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "parameters":
+        return f"{size(value)}（{value:,}）"
+    if key == "chat_format" and value == "base":
+        return "base（基座自带的模板）"
+    return f"{value:,}" if isinstance(value, int) else " ".join(value) if isinstance(value, list) else str(value)
+
+
+def _print_json(value: Any) -> None:
+    json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
+    print()

@@ -1,0 +1,120 @@
+"""The command line of `finetune`: the original's flags as they were spelt, and what errors look like."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bentsao.apps.cli import COMMANDS, build
+from bentsao.apps.commands.finetune import NO_FLAGS, NO_OVERRIDES
+from bentsao.core.errors import ConfigError
+from bentsao.tuning.recipe import Recipe, load_recipe
+from tests.doubles import TEMPLATE, tiny_base_folder
+
+ORIGINAL = [
+    *("--base_model", "decapoda-research/llama-7b-hf", "--data_path", "./data/llama_data.json"),
+    *("--output_dir", "./lora-llama-med-e1", "--batch_size", "128", "--micro_batch_size", "8", "--num_epochs", "10"),
+    *("--learning_rate", "3e-4", "--cutoff_len", "256", "--val_set_size", "500", "--lora_r", "8", "--lora_alpha", "16"),
+    *("--lora_dropout", "0.05", "--lora_target_modules", "['q_proj', 'v_proj']", "--train_on_inputs", "False"),
+    *("--group_by_length", "False", "--resume_from_checkpoint", "./old", "--prompt_template_name", "med_template"),
+    *("--wandb_project", "llama_med", "--wandb_run_name", "e1", "--wandb_watch", "", "--wandb_log_model", ""),
+]
+
+
+def resolved(*tokens: str) -> tuple[Recipe, list[str]]:
+    _, bound, _ = build().parse_args(["finetune", *tokens], exit_on_error=False, print_error=False)
+    notes: list[str] = []
+    overrides = bound.arguments.get("overrides", NO_OVERRIDES)
+    original = bound.arguments.get("original", NO_FLAGS)
+    return load_recipe(None, {**original.values(256, notes.append), **overrides.values()}), notes
+
+
+def test_every_flag_of_the_original_arrives() -> None:
+    recipe, notes = resolved(*ORIGINAL)
+    assert recipe.base.name == "decapoda-research/llama-7b-hf"
+    assert recipe.output == "./lora-llama-med-e1"
+    data, lora, training = recipe.data, recipe.lora, recipe.training
+    assert (data.files, data.cutoff, data.validation) == (("./data/llama_data.json",), 256, 500)
+    assert (data.format, data.learn_prompt) == ("med_template", False)
+    assert (lora.rank, lora.alpha, lora.dropout, lora.targets) == (8, 16, 0.05, ("q_proj", "v_proj"))
+    assert lora.init == "./old"
+    assert (training.batch_rows, training.micro_tokens, training.epochs) == (128, 8 * 256, 10)
+    assert (training.learning_rate, training.trackers, training.run_name) == (3e-4, ("wandb",), "e1")
+    assert training.project == "llama_med"
+    assert notes == []
+
+
+def test_what_is_not_taken_over_is_said() -> None:
+    _, notes = resolved("--group_by_length", "True", "--wandb_watch", "all")
+    assert len(notes) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("q_proj,v_proj", ("q_proj", "v_proj")),
+        ("[q_proj, v_proj]", ("q_proj", "v_proj")),
+        ("query_key_value", "query_key_value"),
+        ("all-linear", "all-linear"),
+    ],
+)
+def test_target_modules_in_every_spelling(text: str, wanted: object) -> None:
+    assert resolved("--lora_target_modules", text)[0].lora.targets == wanted
+
+
+def test_anything_in_the_recipe_can_be_set() -> None:
+    recipe, _ = resolved("--set", "training.warmup=0.2", "--set", "training.schedule=cosine", "--set", "data.mix=[]")
+    assert (recipe.training.warmup, recipe.training.schedule) == (0.2, "cosine")
+    with pytest.raises(ConfigError, match=r"section\.key=value"):
+        resolved("--set", "training.warmup")
+    with pytest.raises(ConfigError, match="没有这个选项"):
+        resolved("--set", "training.wramup=0.2")
+
+
+def test_the_originals_recipe_file_is_the_original_to_the_letter() -> None:
+    recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "original.toml", {})
+    data, lora, training = recipe.data, recipe.lora, recipe.training
+    assert (data.cutoff, data.validation, data.format, data.too_long) == (256, 500, "med_template", "cut")
+    assert (lora.rank, lora.alpha, lora.dropout, lora.targets) == (8, 16, 0.05, ("q_proj", "v_proj"))
+    assert (training.epochs, training.batch_rows, training.learning_rate, training.warmup) == (10, 128, 3e-4, 0.1)
+    assert (training.schedule, training.evaluate_every, training.save_every) == ("linear", 32, 32)
+
+
+def run(*tokens: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "bentsao.apps.cli", *tokens], capture_output=True, text=True, timeout=120, check=False
+    )
+
+
+def test_errors_are_told_without_a_traceback(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text('{"instruction": "问", "output": ""}\n{"instruction": "问"}\n', encoding="utf-8")
+    base = tiny_base_folder(tmp_path / "base", chat_template=TEMPLATE)
+    done = run("finetune", "--base", str(base), "--data", str(bad), "-o", str(tmp_path / "out"))
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "2 处错误" in done.stderr
+    assert "bad.jsonl:1" in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_preview_trains_nothing(tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"question": "头痛怎么办？", "answer": "休息。"}, ensure_ascii=False), encoding="utf-8")
+    base = tiny_base_folder(tmp_path / "base", chat_template=TEMPLATE)
+    done = run("finetune", "--base", str(base), "--data", str(data), "--preview", "1", "-o", str(tmp_path / "out"))
+    assert done.returncode == 0, done.stderr
+    assert "<start_of_turn>user⏎" in done.stdout
+    assert "休息。⟨<end_of_turn>⟩" in done.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        build()([name, "--help"])
+    assert f"bentsao {name}" in capsys.readouterr().out
