@@ -95,7 +95,7 @@ HAN = (
 def tiny_tokenizer(
     *, chat_template: str | None = None, start: bool = True, blank: bool = False
 ) -> PreTrainedTokenizerFast:
-    """A real fast tokenizer (BPE with byte fallback, a token a character) of some 450 tokens, built in memory.
+    """A real fast tokenizer (BPE with byte fallback, a token a character) of some 400 tokens, built in memory.
 
     CONTROLS have the same ids as in `CharTokens`; as in Gemma, the turn marks are added tokens that are *not* special.
     start: put "<bos>" before a text. blank: put "▁" before a text and write blanks as "▁", as LLaMA does.

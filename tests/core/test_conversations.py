@@ -98,6 +98,9 @@ def test_all_faults_of_a_file_at_once(tmp_path: Path) -> None:
         ('[{"question": "问", "answer": "答"} {"question": "问"}]', "缺少逗号"),
         ('[{"question": "问", "answer": "答"},]', "JSON"),
         ('[{"question": "问", "answer": "答"}] 多余', "还有内容"),
+        ("9" * 5000, "不能读取的 JSON 值"),
+        ("[" + "9" * 5000 + "]", "不能读取的 JSON 值"),
+        ("[" * 100_000, "嵌套过深"),
     ],
 )
 def test_broken_files_say_what_is_broken(tmp_path: Path, text: str, reason: str) -> None:

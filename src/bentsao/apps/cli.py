@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from typing import NoReturn
 
 import cyclopts
 from rich.console import Console
+from rich.markup import escape
 
 from bentsao import __version__
 from bentsao.core.errors import BentsaoError
@@ -46,21 +48,22 @@ def main() -> None:
     try:
         build()()
     except BentsaoError as error:
-        Console(stderr=True, highlight=False).print(f"[bold red]错误：[/]{_escaped(str(error))}", soft_wrap=True)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        Console(stderr=True).print("\n已中断。")
-        sys.exit(130)
+        _fail(str(error))
     except BrokenPipeError:
         # The reader has gone (`| head`); there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as error:
+        place = f"{error.filename}：" if error.filename else ""
+        _fail(f"{place}{error.strerror or error}。请检查路径、权限与磁盘空间。")
+    except KeyboardInterrupt:
+        Console(stderr=True).print("\n已中断。")
+        sys.exit(130)
 
 
-def _escaped(text: str) -> str:
-    from rich.markup import escape
-
-    return escape(text)
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True, highlight=False).print(f"[bold red]错误：[/]{escape(message)}", soft_wrap=True)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

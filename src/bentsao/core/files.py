@@ -89,6 +89,8 @@ def iterate_json(path: Path) -> Iterator[tuple[Place, Any | Fault]]:
             yield place, place.fault("JSON", line, reason)
         except RecursionError:
             yield place, place.fault("JSON", line, "JSON 嵌套过深。")
+        except ValueError as error:  # an integer of thousands of digits
+            yield place, place.fault("JSON", line, f"不能读取的 JSON 值：{error}")
 
 
 def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
@@ -114,6 +116,9 @@ def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
             return
         except RecursionError:
             yield place, place.fault("JSON", text[at : at + 40], "JSON 嵌套过深。")
+            return
+        except ValueError as error:  # an integer of thousands of digits
+            yield place, place.fault("JSON", text[at : at + 40], f"不能读取的 JSON 值：{error}")
             return
         yield place, value
         at = _skip_blanks(text, at)

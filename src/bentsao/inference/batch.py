@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,25 +53,30 @@ def answer_all(
     if book.answers:
         report(f"{out} 已有 {len(book.answers)} 个回答，不再重问（要重来请加 --restart）。")
 
-    def advance(part: float = 0.0) -> None:
+    written = 0  # pieces of the batch at work, each of one token or more
+
+    def tell() -> None:
         if progress:
-            progress(len(book.answers) + part, len(questions))
+            progress(len(book.answers) + written / decoding.max_new_tokens, len(questions))
 
-    def keep(answers: Sequence[Answer]) -> None:
-        book.append(answers)
-        advance()
+    def count(_row: int, _piece: str) -> None:
+        nonlocal written
+        written += 1
+        tell()
 
-    advance()
+    tell()
     prompts, impossible, shortened = _prompts(engine, questions, decoding)
     if shortened:
         report(f"{shortened} 个问题的对话历史太长，最早的几轮没有带上。")
-    keep(impossible)
+    book.append(impossible)
     by_id = {question.id: question for question in questions}
     # Batches are those of a run from nothing, so that a seeded run draws the same when it was interrupted.
     for batch in _batches(prompts, rows, token_budget, decoding):
-        left = [by_id[name] for name in batch if name not in book.answers]
-        if left:
-            _ask(engine, left, prompts, decoding, keep, advance)
+        left = [(by_id[name], prompts[name]) for name in batch if name not in book.answers]
+        for answers in _ask(engine, left, decoding, count if progress else None) if left else ():
+            book.append(answers)
+            written = 0
+            tell()
     return book.close()
 
 
@@ -118,48 +123,35 @@ def _batches(prompts: dict[str, list[int]], rows: int, token_budget: int, decodi
 
 def _ask(
     engine: Engine,
-    questions: Sequence[Question],
-    prompts: dict[str, list[int]],
+    asked: Sequence[tuple[Question, list[int]]],
     decoding: Decoding,
-    keep: Callable[[Sequence[Answer]], None],
-    advance: Callable[[float], None],
-) -> None:
-    """Ask a batch and keep its answers; in halves where memory runs out."""
+    on_text: Callable[[int, str], None] | None,
+) -> Iterator[list[Answer]]:
+    """The answers to a batch of questions and their prompts; in halves where memory runs out."""
     started = time.perf_counter()
-    pieces = 0
-
-    def count(_row: int, _piece: str) -> None:
-        nonlocal pieces
-        pieces += 1  # of one token or more, so never ahead of the truth
-        advance(pieces / decoding.max_new_tokens)
-
     try:
-        found = engine.generate(
-            [prompts[question.id] for question in questions], decoding, on_text=None if decoding.beams > 1 else count
-        )
+        found = engine.generate([prompt for _, prompt in asked], decoding, on_text=on_text)
     except MemoryShortageError as error:
-        half = len(questions) // 2
-        if half == 0:
-            keep([_failed(questions[0], error)])
+        if len(asked) == 1:
+            yield [_failed(asked[0][0], error)]
             return
-        _ask(engine, questions[:half], prompts, decoding, keep, advance)
-        _ask(engine, questions[half:], prompts, decoding, keep, advance)
+        half = len(asked) // 2
+        yield from _ask(engine, asked[:half], decoding, on_text)
+        yield from _ask(engine, asked[half:], decoding, on_text)
         return
-    seconds = (time.perf_counter() - started) / len(questions)
-    keep(
-        [
-            Answer(
-                id=question.id,
-                question=question.text,
-                text=generated.text.strip(),
-                reference=question.reference,
-                finish=generated.finish,
-                tokens=len(generated.ids),
-                seconds=seconds,
-            )
-            for question, generated in zip(questions, found, strict=True)
-        ]
-    )
+    seconds = (time.perf_counter() - started) / len(asked)
+    yield [
+        Answer(
+            id=question.id,
+            question=question.text,
+            text=generated.text.strip(),
+            reference=question.reference,
+            finish=generated.finish,
+            tokens=len(generated.ids),
+            seconds=seconds,
+        )
+        for (question, _), generated in zip(asked, found, strict=True)
+    ]
 
 
 def _failed(question: Question, error: BentsaoError) -> Answer:

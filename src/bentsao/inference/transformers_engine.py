@@ -162,7 +162,7 @@ class _AnswerNGrams(NoRepeatNGramLogitsProcessor):
 
 
 class TextStream(BaseStreamer):
-    """Hands on the text of a batch's answers while they grow, to `send(row, piece)`; `rows` are the answers' numbers."""
+    """Hands on the text of a batch's answers while they grow, as `send(row, piece)`; `rows`: the answers' numbers."""
 
     def __init__(
         self,

@@ -89,11 +89,11 @@ def inspect_machine() -> Machine:
 
 def devices() -> list[torch.device]:
     """All devices of this machine, the one that `choose_device` takes first, the CPU last."""
-    found = [torch.device("cpu")]
-    accelerator = torch.accelerator.current_accelerator(check_available=True)
-    if accelerator is not None:
-        found = [torch.device(accelerator.type, n) for n in range(torch.accelerator.device_count())] + found
-    return found
+    cpu = torch.device("cpu")
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    if accelerator is None:
+        return [cpu]
+    return [*(torch.device(accelerator.type, n) for n in range(torch.accelerator.device_count())), cpu]
 
 
 def choose_device(wanted: str | None) -> torch.device:

@@ -98,7 +98,7 @@ def _answer_file(
     bar = Progress(
         TextColumn("回答"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[whole]}/{task.total}"),
         TimeElapsedColumn(),
         TextColumn("剩余"),
         TimeRemainingColumn(),
@@ -106,7 +106,7 @@ def _answer_file(
         speed_estimate_period=600,  # a batch may take minutes
     )
     with bar:
-        task = bar.add_task("", total=len(questions))
+        task = bar.add_task("", total=len(questions), whole=0)
         try:
             return answer_all(
                 engine,
@@ -115,7 +115,7 @@ def _answer_file(
                 decoding,
                 rows=batch_rows,
                 restart=restart,
-                progress=lambda done, total: bar.update(task, completed=done, total=total),
+                progress=lambda done, _: bar.update(task, completed=done, whole=int(done)),
                 report=lambda line: bar.console.print(line, style="dim", markup=False),
             )
         except KeyboardInterrupt:
