@@ -101,6 +101,8 @@ def test_all_faults_of_a_file_at_once(tmp_path: Path) -> None:
         ("9" * 5000, "不能读取的 JSON 值"),
         ("[" + "9" * 5000 + "]", "不能读取的 JSON 值"),
         ("[" * 100_000, "嵌套过深"),
+        ('{"question": "\\ud83d", "answer": "答"}', "半个字符"),
+        ('[{"question": "\\uD83D", "answer": "答"}]', "半个字符"),
     ],
 )
 def test_broken_files_say_what_is_broken(tmp_path: Path, text: str, reason: str) -> None:

@@ -94,6 +94,10 @@ def test_answers_stop_at_the_end_token(kind: Kind, format_name: str, stop: int) 
     pieces: list[str] = []
     engine.generate(prompts, decoding, on_text=lambda row, piece: pieces.append(piece) if row == 0 else None)
     assert "".join(pieces) == ended.text, "nothing is written after the end"
+    steps: list[None] = []
+    with cast(Any, base.model).register_forward_hook(lambda *_: steps.append(None)):
+        engine.generate(prompts[:1], decoding)
+    assert len(steps) == at + 1, "nor computed"
     for now, before in zip(others, free[1:], strict=True):
         cut = before.ids.index(said[at]) if said[at] in before.ids else None
         assert now.ids == before.ids[:cut], "one row's end does not touch the others"
@@ -315,6 +319,7 @@ def test_no_half_character_is_streamed() -> None:
     ids = tiny_base().tokens.encode(text, control=False, after=True)
     assert len(ids) > len(text), "some characters are spelt in bytes"
     assert streamed(ids) == list(text)
+    assert streamed([*ids[:2], END_ID, *ids[2:]]) == list(text[:2]), "what follows the end is padding"
 
 
 def test_bytes_that_make_no_character_do_not_hold_up_the_rest() -> None:

@@ -165,6 +165,16 @@ def test_whole_layers_may_be_saved_besides(tmp_path: Path, base: Path):
         assert torch.equal(loaded.model(ids).logits, plain(ids).logits)
 
 
+def test_embedding_layers_may_be_saved_besides(base: Path, adapter: Path):
+    """PEFT saves them whole after a change of vocabulary."""
+    whole = tiny_model(vocab_size=WORDS, seed=3).state_dict()
+    more = {f"base_model.model.{name}": whole[name] for name in ("model.embed_tokens.weight", "lm_head.weight")}
+    save_file({**load_file(adapter / WEIGHTS_NAME), **more}, adapter / WEIGHTS_NAME)
+    loaded, _ = load_adapted(adapter, device="cpu")
+    embedding = cast(Any, loaded.model.get_input_embeddings()).weight
+    assert torch.equal(embedding, whole["model.embed_tokens.weight"])
+
+
 def _no_folder(adapter: Path) -> None:
     adapter.rename(adapter.with_name("moved"))
 

@@ -123,6 +123,11 @@ def test_number_format_by_device(monkeypatch: pytest.MonkeyPatch):
         assert choose_dtype(None, torch.device("cuda", 0)) == wanted
 
 
+def test_a_device_with_memory_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda where: (where.index + 1, 10))
+    assert memory(torch.device("cuda", 1)) == (2, 10)
+
+
 def test_a_containers_limit_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(machine, "CGROUP", tmp_path)
     unlimited = memory(torch.device("cpu"))

@@ -83,7 +83,8 @@ def iterate_json(path: Path) -> Iterator[tuple[Place, Any | Fault]]:
             continue
         place = Place(str(path), number)
         try:
-            yield place, json.loads(line)
+            value = json.loads(line)
+            yield place, place.fault("JSON", line, HALF_CHARACTER) if _has_half_character(line, value) else value
         except json.JSONDecodeError as error:
             reason = f"不是合法的 JSON（第 {error.colno} 列：{error.msg}）。每行应是一个 JSON 对象。"
             yield place, place.fault("JSON", line, reason)
@@ -108,6 +109,7 @@ def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
             if tail := text[at + 1 :].strip():
                 yield place, place.fault("JSON", tail, "数组结束后还有内容。")
             return
+        start = at
         try:
             value, at = decoder.raw_decode(text, at)
         except json.JSONDecodeError as error:
@@ -120,7 +122,8 @@ def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
         except ValueError as error:  # an integer of thousands of digits
             yield place, place.fault("JSON", text[at : at + 40], f"不能读取的 JSON 值：{error}")
             return
-        yield place, value
+        written = text[start:at]
+        yield place, place.fault("JSON", written, HALF_CHARACTER) if _has_half_character(written, value) else value
         at = _skip_blanks(text, at)
         after_comma = text[at : at + 1] == ","
         if after_comma:
@@ -128,6 +131,20 @@ def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
         elif text[at : at + 1] not in ("]", ""):
             yield place, place.fault("JSON", text[at : at + 40], "数组的两项之间缺少逗号。")
             return
+
+
+HALF_CHARACTER = "含有半个字符（单独的 \\ud8xx 代理码），不是合法的文本。请修正这个转义。"
+
+
+def _has_half_character(written: str, value: Any) -> bool:
+    """Whether an escape such as `\\ud83d` stands alone: JSON lets it through, and no file can hold it afterwards."""
+    if "\\ud" not in written and "\\uD" not in written:
+        return False
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
 
 
 def _skip_blanks(text: str, at: int) -> int:

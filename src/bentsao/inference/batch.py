@@ -73,7 +73,9 @@ def answer_all(
     # Batches are those of a run from nothing, so that a seeded run draws the same when it was interrupted.
     for batch in _batches(prompts, rows, token_budget, decoding):
         left = [(by_id[name], prompts[name]) for name in batch if name not in book.answers]
-        for answers in _ask(engine, left, decoding, count if progress else None) if left else ():
+        if not left:
+            continue
+        for answers in _ask(engine, left, decoding, count if progress else None):
             book.append(answers)
             written = 0
             tell()

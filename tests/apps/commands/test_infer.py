@@ -14,6 +14,9 @@ from bentsao.apps.commands.infer import infer
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Answer
 from bentsao.inference.notice import NOTICE
+from bentsao.tuning.recipe import load_recipe
+from bentsao.tuning.run import tune
+from tests.doubles import tiny_base_folder
 from tests.inference.stand_in import StandInEngine
 
 Run = Callable[..., str]
@@ -145,3 +148,23 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(run: Run, rows: Path
     with pytest.raises(ConfigError, match="4bit"):
         run(str(rows), "--base", "b", "--load_8bit", "--quantization", "4bit")
     assert not opened
+
+
+def test_the_base_answers_beside_its_adapter(run: Run, rows: Path, tmp_path: Path) -> None:
+    base = tiny_base_folder(tmp_path / "base", "qwen3")
+    config = {"data.files": [str(rows)], "data.validation": 0, "training.steps": 1, "output": "adapter"}
+    tune(load_recipe(None, {"base.name": str(base), "base.device": "cpu", "data.cutoff": 512, **config}), Silent())
+    said = run(str(rows), "--adapter", "adapter", "--out", "out.jsonl", "--with-base", "--max-new-tokens", "4")
+    assert "基座回答" in said
+    assert [a.id for a in answers(Path("out-base.jsonl"))] == [a.id for a in answers(Path("out.jsonl"))]
+    made = [json.loads(Path(f"{name}.jsonl.manifest.json").read_text("utf-8")) for name in ("out", "out-base")]
+    assert made[0] != made[1], "two different models answered"
+    with pytest.raises(ConfigError, match="--with-base"):
+        run(str(rows), "--base", "a", "--with-base")
+
+
+class Silent:
+    """A reporter that keeps nothing."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_: None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -69,6 +69,14 @@ class ModelChoice:
             quantization="8bit" if self.load_8bit else self.quantization,
             trust_remote_code=self.trust_remote_code,
         )
+
+    def without_adapter(self) -> ModelChoice:
+        """The base that the adapter was tuned on (or is put on), with its own chat format."""
+        from bentsao.models.adapters import read_adapter
+
+        assert self.adapter is not None
+        base = self.base or read_adapter(self.adapter).base
+        return replace(self, adapter=None, base=base, chat_format=None)
 
 
 Model = Annotated[ModelChoice, Parameter(name="*", group="模型")]

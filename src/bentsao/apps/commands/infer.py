@@ -45,6 +45,7 @@ def infer(
     decoding: Drawing = GREEDY,
     batch_rows: Annotated[int, Parameter(help="每批最多几个问题；内存不足时会自动减半")] = 16,
     show: Annotated[int, Parameter(help="在终端显示前几个回答；-1 为全部")] = 10,
+    with_base: Annotated[bool, Parameter(help="未微调的基座也答一遍，并排显示", negative=())] = False,
     restart: Annotated[bool, Parameter(help="舍弃 --out 里已有的回答，全部重问", negative=())] = False,
 ) -> None:
     """让微调后的模型（或未微调的基座）回答问题。
@@ -53,6 +54,8 @@ def infer(
     """
     if question is not None and (source is not None or out is not None):
         raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件或 --out 同用。请去掉其中之一。")
+    if with_base and (question is not None or model.adapter is None or not model.use_lora):
+        raise ConfigError("--with-base 是把适配器与它的基座并排比较：请给出 --adapter，且不与 --question 同用。")
     if batch_rows < 1:
         raise ConfigError(f"--batch-rows {batch_rows} 应不小于 1。")
     if question is not None:
@@ -63,8 +66,15 @@ def infer(
         "runs", "infer", f"{_label(source, model.adapter if model.use_lora else None, model.base)}.jsonl"
     )
     answers = _answer_file(model.open(), questions, target, decoding, batch_rows=batch_rows, restart=restart)
-    console = Console()
-    show_answers(console, answers if show < 0 else answers[:show])
+    beside: list[Answer] = []
+    if with_base:
+        untuned = target.with_name(f"{target.stem}-base{target.suffix}")
+        engine = model.without_adapter().open()
+        beside = _answer_file(engine, questions, untuned, decoding, batch_rows=batch_rows, restart=restart)
+    shown = len(answers) if show < 0 else show
+    show_answers(Console(), answers[:shown], beside[:shown])
+    if with_base:
+        print(f"基座：{_summary_line(summarize(beside))}")
     print(_summary_line(summarize(answers)))
     print(f"回答已写入 {target}")
     print(NOTICE)
@@ -124,14 +134,18 @@ def _answer_file(
             raise
 
 
-def show_answers(console: Console, answers: Sequence[Answer]) -> None:
-    """Question, reference (where there is one) and answer: in columns, or one below another on a narrow terminal."""
+def show_answers(console: Console, answers: Sequence[Answer], beside: Sequence[Answer] = ()) -> None:
+    """Question, reference (where there is one) and answer: in columns, or one below another on a narrow terminal.
+
+    beside: the untuned base's answers to the same questions, or none.
+    """
     referenced = any(answer.reference is not None for answer in answers)
-    names = ["问题", "参考回答", "模型回答"] if referenced else ["问题", "模型回答"]
+    names = ["问题", *(["参考回答"] if referenced else []), *(["基座回答"] if beside else []), "模型回答"]
     rows: list[list[Text]] = []
-    for answer in answers:
+    for place, answer in enumerate(answers):
         reference = [Text(printable(answer.reference or ""))] if referenced else []
-        rows.append([Text(printable(answer.question)), *reference, _shown(answer)])
+        untuned = [_shown(beside[place])] if beside else []
+        rows.append([Text(printable(answer.question)), *reference, *untuned, _shown(answer)])
     if rows and console.width >= SIDE_BY_SIDE:
         table = Table(show_lines=True, expand=True)
         for name in names:
