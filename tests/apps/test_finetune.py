@@ -118,3 +118,7 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
     with pytest.raises(SystemExit, match="0"):
         build()([name, "--help"])
     assert f"bentsao {name}" in capsys.readouterr().out
+
+
+def test_the_default_recipe_file_says_what_is_the_default() -> None:
+    assert load_recipe(Path(__file__).parents[2] / "recipes" / "default.toml", {}) == Recipe()

@@ -75,7 +75,7 @@ class TrainingPart(Record):
     steps: int | None = Field(default=None, ge=1, description="最多的优化步数")
     batch_rows: int = Field(default=16, ge=1, description="一个优化步的行数")
     micro_tokens: int | None = Field(default=None, ge=1, description="一次前向最多的 token 数（含填充）；不填按设备选")
-    learning_rate: float = Field(default=5e-4, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     schedule: Literal["linear", "cosine", "constant"] = "linear"
     warmup: float = Field(default=0.05, ge=0, lt=1, description="预热步数的份额")
     weight_decay: float = Field(default=0.0, ge=0)
