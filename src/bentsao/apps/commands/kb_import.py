@@ -1,0 +1,156 @@
+"""`bentsao kb import` and `remove`: which reader each file gets, and the import with a progress display."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from bentsao.apps.commands import kb_views as views
+from bentsao.apps.commands.kb_reports import imported
+from bentsao.core.errors import ConfigError, MissingError
+from bentsao.core.files import sha256_file
+from bentsao.knowledge.importers import READERS, detect, triples
+from bentsao.knowledge.rows import Row, SourceInfo
+from bentsao.knowledge.writing import ImportReport, import_rows, remove_source
+
+Target = Annotated[Path, Parameter(name="--kb", help="要改动的知识库文件")]
+Json = Annotated[bool, Parameter(name="--json", help="输出 JSON，供程序读取", negative=())]
+
+EVERY = 500
+"""Rows from one movement of the progress display to the next."""
+
+
+def import_(
+    files: Annotated[tuple[Path, ...], Parameter(help="要导入的文件", consume_multiple=True)],
+    /,
+    *,
+    kb: Target,
+    source: Annotated[str | None, Parameter(help="来源的名称，事实按它引用和删除；缺省为文件名")] = None,
+    licence: Annotated[str, Parameter(help="来源的许可说明，与每条事实一起保存")] = "",
+    reader: Annotated[
+        str | None,
+        Parameter(help=f"读取方式：{'、'.join(READERS)}；缺省自动判断"),
+    ] = None,
+    columns: Annotated[
+        str | None, Parameter(help="三元组的列：subject=列名,attribute=列名,value=列名（另可有 kind、qualifier）")
+    ] = None,
+    again: Annotated[bool, Parameter(help="文件没有变也重新导入（例如升级软件之后）", negative=())] = False,
+    json: Json = False,
+) -> None:
+    """把文件导入知识库；没有这个知识库时新建。
+
+    每个文件要么全部导入，要么不留痕迹。同一来源再次导入会替换它原来的内容，文件没有变则什么也不做。
+    一次导入几个文件又给出 --source 时，各文件的来源名称为“来源/文件名”。
+    读不进来的内容按原因计数，并各举几例。
+
+    例：
+
+        bentsao kb import disease.csv drug.json --kb my.kb --licence 仅供测试
+
+        bentsao kb import 三元组.csv --kb my.kb --columns subject=病名,attribute=关系,value=内容
+    """
+    reports: list[ImportReport] = []
+    try:
+        for plan in planned(files, source=source, licence=licence, reader=reader, columns=columns):
+            reports.append(import_file(kb, plan, again=again))
+            if not json:
+                views.display(*imported(plan.path.name, plan.reader, reports[-1]))
+    finally:  # what was imported before an error stays, and is told of
+        if json:
+            views.print_json([report.model_dump() for report in reports])
+
+
+def remove(
+    source: Annotated[str, Parameter(help="来源的名称，见 bentsao kb stats")], /, *, kb: Target, json: Json = False
+) -> None:
+    """从知识库删除一个来源，以及只有它提到的实体。
+
+    例：
+
+        bentsao kb remove disease --kb my.kb
+    """
+    remove_source(kb, source)
+    if json:
+        views.print_json({"removed": source})
+    else:
+        views.display(f"已从 {kb} 删除来源“{source}”。")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A file, how it is read, and the source it becomes. `columns` (role → column) only for triples."""
+
+    path: Path
+    reader: str
+    columns: dict[str, str] | None
+    source: SourceInfo
+
+    def rows(self) -> Iterator[Row]:
+        """What the reader makes of the file."""
+        return triples.read(self.path, self.columns) if self.columns else READERS[self.reader](self.path)
+
+
+def planned(
+    files: Sequence[Path], *, source: str | None, licence: str, reader: str | None, columns: str | None
+) -> list[Plan]:
+    """What is to be imported; whatever can be known to be wrong is told before anything is written.
+
+    source: the source's name, None: the file's name without its ending; with several files, what stands before it.
+    reader: a key of READERS, None: told by the file. columns: `role=column,…` for triples, None: by the usual names.
+    """
+    if reader is not None and reader not in READERS:
+        raise ConfigError(f"不认识读取方式 {reader!r}。可用：{'、'.join(READERS)}。")
+    if columns is not None and reader not in {None, "triples"}:
+        raise ConfigError(f"--columns 只用于三元组，不能与 --reader {reader} 同用。请去掉其中一个。")
+    roles = None if columns is None else _roles(columns)
+    plans: list[Plan] = []
+    for path in files:
+        if not path.is_file():
+            raise MissingError(f"找不到文件 {path}。请检查路径。")
+        name = path.stem if source is None else source if len(files) == 1 else f"{source}/{path.name}"
+        read_by = reader or ("triples" if roles else detect(path))
+        info = SourceInfo(name=name, file=path.name, licence=licence, sha256=sha256_file(path))
+        plans.append(Plan(path, read_by, roles, info))
+    if twice := [name for name, count in Counter(plan.source.name for plan in plans).items() if count > 1]:
+        raise ConfigError(f"几个文件的来源都叫 {'、'.join(twice)}，会互相替换。请分开导入并用 --source 起名。")
+    return plans
+
+
+def import_file(kb: Path, plan: Plan, *, again: bool) -> ImportReport:
+    """Import one file; how far it is shows on standard error."""
+    console = Console(stderr=True)
+    shown = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.completed:,} 行"),
+        TimeElapsedColumn(),
+    )
+    with Progress(*shown, console=console, transient=True, disable=not console.is_terminal) as progress:
+        task = progress.add_task(f"导入 {plan.path.name}", total=None)
+
+        def counted() -> Iterator[Row]:
+            for number, row in enumerate(plan.rows(), start=1):
+                yield row
+                if number % EVERY == 0:
+                    progress.update(task, completed=number)
+
+        return import_rows(kb, counted(), plan.source, again=again)
+
+
+def _roles(columns: str) -> dict[str, str]:
+    roles: dict[str, str] = {}
+    for part in columns.split(","):
+        role, equals, column = (piece.strip() for piece in part.partition("="))
+        if not (role and equals and column):
+            raise ConfigError(f"--columns 里的 {part!r} 应写作 角色=列名，例如 subject=病名。")
+        if role in roles:
+            raise ConfigError(f"--columns 里 {role} 给了两次。请去掉一个。")
+        roles[role] = column
+    return roles
