@@ -18,6 +18,7 @@ COMMANDS = {
     "finetune": "bentsao.apps.commands.finetune:finetune",
     "infer": "bentsao.apps.commands.infer:infer",
     "chat": "bentsao.apps.commands.chat:chat",
+    "kb": "bentsao.apps.commands.kb:app",
     "bases": "bentsao.apps.commands.bases:app",
     "doctor": "bentsao.apps.commands.doctor:doctor",
     "demo": "bentsao.apps.commands.demo:demo",
