@@ -69,7 +69,9 @@ def test_what_grows_and_what_shrinks_keeps_its_place() -> None:
 
 
 @settings(deadline=None)
-@given(st.text(alphabet=st.one_of(st.characters(), st.sampled_from("一二十两第型期ⅡIiVvXx-· 病症综合癥１2")), max_size=30))
+@given(
+    st.text(alphabet=st.one_of(st.characters(), st.sampled_from("一二十两第型期ⅡIiVvXx-· 病症综合癥１2")), max_size=30)
+)
 def test_normal_text_is_normal_and_keeps_its_places(text: str) -> None:
     normal = normalise(text)
     assert normalise(normal.text).text == normal.text
