@@ -72,7 +72,7 @@ def _rulings(reading: Reading, evidence: Evidence) -> Iterator[Ruling]:
 
 # --- the names in a text --------------------------------------------------------------------------
 
-_MODIFIER = re.compile(r"(?:(?<![男女雌雄能])[^\W\d_男女雌雄能][性型]|偏)$")
+_MODIFIER = re.compile(r"(?:[^\W\d_男女雌雄能起现生致为有是的伴出会可见和与及或于患]?[^\W\d_男女雌雄能][性型]|偏)$")
 """What makes another name of the one after it, where no vocabulary knows the longer name: 病毒性, 偏."""
 
 _LOOSE = re.compile(r"[\W\d_和与及或在于为是有的到挂看等查以括如]")
