@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 from cyclopts import App
+from rich.console import Console
 
 import bentsao.inference.opening
 from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.infer import infer
+from bentsao.apps.training_view import TrainingView
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Answer
 from bentsao.inference.notice import NOTICE
@@ -153,7 +155,8 @@ def test_what_cannot_be_is_refused_before_a_model_is_loaded(run: Run, rows: Path
 def test_the_base_answers_beside_its_adapter(run: Run, rows: Path, tmp_path: Path) -> None:
     base = tiny_base_folder(tmp_path / "base", "qwen3")
     config = {"data.files": [str(rows)], "data.validation": 0, "training.steps": 1, "output": "adapter"}
-    tune(load_recipe(None, {"base.name": str(base), "base.device": "cpu", "data.cutoff": 512, **config}), Silent())
+    recipe = load_recipe(None, {"base.name": str(base), "base.device": "cpu", "data.cutoff": 512, **config})
+    tune(recipe, TrainingView(Console(quiet=True)))
     said = run(str(rows), "--adapter", "adapter", "--out", "out.jsonl", "--with-base", "--max-new-tokens", "4")
     assert "基座回答" in said
     assert [a.id for a in answers(Path("out-base.jsonl"))] == [a.id for a in answers(Path("out.jsonl"))]
@@ -161,10 +164,3 @@ def test_the_base_answers_beside_its_adapter(run: Run, rows: Path, tmp_path: Pat
     assert made[0] != made[1], "two different models answered"
     with pytest.raises(ConfigError, match="--with-base"):
         run(str(rows), "--base", "a", "--with-base")
-
-
-class Silent:
-    """A reporter that keeps nothing."""
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_: None
