@@ -91,7 +91,7 @@ def _demo(data: Path, names: str | None, out: Path, steps: int, asking: Asking) 
         engine = open_engine(adapter=where, base=recipe.base.name, chat_format=None, report=view.note)
         path = out / f"answers-{'tuned' if where else 'base'}.jsonl"
         answers = answer_all(
-            engine, asked, path, Decoding(max_new_tokens=asking.tokens, repetition_penalty=1.1), restart=True
+            engine, asked, path, Decoding(max_new_tokens=asking.tokens, repetition_penalty=1.2), restart=True
         )
         columns.append(Column(name, answers))
     for column in columns:
