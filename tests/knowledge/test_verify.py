@@ -128,6 +128,13 @@ def test_a_longer_name_is_not_the_shorter_one_in_it():
 def test_a_word_of_an_item_is_no_claim_beside_it():
     assert seen("麻醉方式包括全身麻醉。", MIGRAINE, ["全身"]) == [("全身麻醉", "beyond")]
     assert seen("症状包括恶心等种种不适感受。", MIGRAINE) == [("恶心", "supported")]
+    assert seen("病因包括黏膜感染。", [], ["黏膜", "感染"]) == [("黏膜感染", "beyond")]
+    assert seen("治疗方案包括及时补液。", MIGRAINE) == []
+
+
+def test_the_names_of_a_vocabulary_stand_alone_and_have_two_characters_at_least():
+    assert seen("建议做CTA。", [], ["CT", "肝"]) == []
+    assert seen("建议做CT，肝炎。", [], ["CT", "肝"]) == [("CT", "beyond")]
 
 
 def test_a_value_of_one_character_is_one_only_by_itself():
@@ -211,7 +218,7 @@ def test_a_value_under_the_wrong_attribute_goes_beyond():
 def test_a_general_attribute_takes_in_the_special_one_but_not_a_sibling():
     assert only("治疗方案包括布洛芬。", MIGRAINE, "布洛芬") == "supported"
     assert only("手术治疗包括布洛芬。", MIGRAINE, "布洛芬") == "beyond"
-    assert only("手术治疗和药物治疗包括布洛芬。", MIGRAINE, "布洛芬") == "supported"
+    assert only("药物治疗和手术治疗包括布洛芬。", MIGRAINE, "布洛芬") == "supported"
 
 
 def test_indication_and_contraindication_exclude_each_other():

@@ -59,7 +59,8 @@ def names() -> list[Name]:
     found: list[Name] = []
     for number, (own, kind, aliases) in enumerate(ENTITIES):
         found.append((own, number, kind, True))
-        found += [(alias, number, kind, False) for alias in aliases.split()]
+        for alias in aliases.split():
+            found.append((alias, number, kind, False))  # noqa: PERF401 - the type of a list's items is lost
     return found
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.knowledge.bases import APPENDICITIS, COLD, FEVER, put
+from tests.knowledge.linking.conftest import names
 
 from bentsao.knowledge.linking import Linked, Linker
 from bentsao.knowledge.store import KnowledgeBase
-from tests.knowledge.bases import APPENDICITIS, COLD, FEVER, put
-from tests.knowledge.linking.conftest import names
 
 
 def _names(linked: Linked) -> list[str]:
@@ -78,8 +78,12 @@ def test_an_attribute_is_known_also_of_an_unknown_entity(linker: Linker) -> None
 
 def test_one_name_of_several_entities_is_asked_back() -> None:
     linker = Linker.build(
-        [("扁平疣", 1, "disease", True), ("寻常疣", 2, "disease", True)]
-        + [("瘊子", number, "disease", False) for number in (1, 2)]
+        [
+            ("扁平疣", 1, "disease", True),
+            ("寻常疣", 2, "disease", True),
+            ("瘊子", 1, "disease", False),
+            ("瘊子", 2, "disease", False),
+        ]
     )
     linked = linker.link("瘊子会传染吗")
     assert linked.ask_back == ("扁平疣", "寻常疣")

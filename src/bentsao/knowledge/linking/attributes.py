@@ -55,21 +55,34 @@ class Cue(NamedTuple):
     spans: tuple[Span, ...]
 
 
+class _Uses:
+    """What one wording is good for: patterns that are nothing else, and parts of the patterns of several parts."""
+
+    def __init__(self) -> None:
+        self.wholes: dict[Form, None] = {}
+        self.firsts: list[int] = []
+        self.laters: list[tuple[Form, int, int]] = []  # the pattern, which part, the pattern's number
+
+
 class CueFinder:
     """Finds the cues of a question. Building takes a tenth of a second: use `cue_finder()`."""
 
     def __init__(self, all_cues: Iterable[Cues]) -> None:
-        self._uses: dict[str, dict[tuple[Form, int, int], None]] = defaultdict(dict)
+        uses: dict[str, _Uses] = defaultdict(_Uses)
         for number, (cues, strength, pattern) in enumerate(_patterns(all_cues)):
-            parts = [list(wordings(part)) for part in normalise(pattern).text.split("..")]
+            parts = [set(wordings(part)) for part in normalise(pattern).text.split("..")]
             form = Form(cues.attribute, _kinds_of(cues), strength, len(parts))
-            for part, literals in enumerate(parts):
-                for literal in literals:
-                    # A pattern of several parts is known by its number; those of one part are all alike.
-                    self._uses[literal][form, part, number if len(parts) > 1 else -1] = None
-        self._literals = [list(uses) for uses in self._uses.values()]
-        self._about_names = [any(sign in literal for sign in SIGNS.values()) for literal in self._uses]
-        self._automaton = AhoCorasick(list(self._uses), matchkind=MatchKind.Standard, store_patterns=False)
+            for wording in parts[0]:
+                if len(parts) == 1:
+                    uses[wording].wholes[form] = None
+                else:
+                    uses[wording].firsts.append(number)
+            for part, others in enumerate(parts[1:], start=1):
+                for wording in others:
+                    uses[wording].laters.append((form, part, number))
+        self._uses = list(uses.values())
+        self._about_names = [any(sign in wording for sign in SIGNS.values()) for wording in uses]
+        self._automaton = AhoCorasick(list(uses), matchkind=MatchKind.Standard, store_patterns=False)
 
     def find(self, text: str, mentions: Mapping[Span, str] = MappingProxyType({})) -> list[Cue]:
         """The cues in a normalised text.
@@ -78,26 +91,24 @@ class CueFinder:
             one of them is none, unless it holds all of it.
         """
         found: list[Cue] = []
-        begun: dict[tuple[int, int], list[tuple[Span, ...]]] = {}
-        for literal, start, end in self._matches(text, mentions):
-            here = ((start, end),)
-            for form, part, pattern in self._literals[literal]:
-                if form.parts == 1:
-                    found.append(Cue(form, here))
-                elif part == 0:
-                    begun.setdefault((pattern, 0), []).append(here)
-                else:
-                    for head in begun.get((pattern, part - 1), ()):
-                        if not _close(text, head[-1][1], start, mentions):
-                            continue
-                        if part + 1 == form.parts:
-                            found.append(Cue(form, head + here))
-                        else:
-                            begun.setdefault((pattern, part), []).append(head + here)
+        begun: dict[tuple[int, int], list[tuple[Span, ...]]] = defaultdict(list)  # by pattern and part
+        for wording, start, end in self._matches(text, mentions):
+            uses, here = self._uses[wording], ((start, end),)
+            found += [Cue(form, here) for form in uses.wholes]
+            for form, part, pattern in uses.laters:
+                for head in begun.get((pattern, part - 1), ()):
+                    if not _close(text, head[-1][1], start, mentions):
+                        continue
+                    if part + 1 == form.parts:
+                        found.append(Cue(form, head + here))
+                    else:
+                        begun[pattern, part].append(head + here)
+            for pattern in uses.firsts:
+                begun[pattern, 0].append(here)
         return found
 
     def _matches(self, text: str, mentions: Mapping[Span, str]) -> list[tuple[int, int, int]]:
-        """The literals in the text as it is, and those in it with names replaced by what they stand for."""
+        """The wordings in the text as it is, and those in it with names replaced by what they stand for."""
         found = self._automaton.find_matches_as_indexes(text, overlapping=True)
         if not mentions:
             return found

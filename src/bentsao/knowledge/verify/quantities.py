@@ -11,7 +11,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Literal
 
 from bentsao.knowledge.verify.cues import COUNTED
@@ -96,7 +95,6 @@ def _equal(a: float, b: float, slack: float) -> bool:
     return a == b or (math.isfinite(a) and math.isfinite(b) and math.isclose(a, b, rel_tol=slack))
 
 
-@lru_cache(maxsize=65536)
 def quantities(text: str) -> tuple[Quantity, ...]:
     """The quantities of a normalised text, in order, none within another."""
     return tuple(_read(text)) if _MAY_HOLD.search(text) else ()
