@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -155,7 +156,7 @@ def titles_of(kb: KnowledgeBase) -> dict[int, str]:
 
 def grams(text: str) -> Iterator[str]:
     yield from text
-    yield from map("".join, zip(text, text[1:], strict=False))
+    yield from map("".join, pairwise(text))
 
 
 # --- mentions --------------------------------------------------------------------------------------------------------
@@ -252,7 +253,8 @@ MIDDLE = (
 
 def scale(sizes: Iterable[int]) -> None:
     print(
-        "| 名称 | 建立 s | 建立峰值 MB | 盘上 MB | 打开 ms | 打开后 MB | 写对的 | 写错的 |\n|---|---|---|---|---|---|---|---|"
+        "| 名称 | 建立 s | 建立峰值 MB | 盘上 MB | 打开 ms | 打开后 MB | 写对的 | 写错的 |\n"
+        "|---|---|---|---|---|---|---|---|"
     )
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:

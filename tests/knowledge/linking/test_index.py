@@ -2,10 +2,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.knowledge.linking.conftest import names
-
 from bentsao.knowledge.linking.index import ALIAS, OWN, VARIANT, NameIndex
 from bentsao.knowledge.linking.stretches import Stretches, codes_of
+from tests.knowledge.linking.conftest import names
 
 
 def _numbers(index: NameIndex, name: str) -> list[int]:

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.knowledge.bases import APPENDICITIS, COLD, FEVER, put
-from tests.knowledge.linking.conftest import names
 
 from bentsao.knowledge.linking import Linked, Linker
 from bentsao.knowledge.store import KnowledgeBase
+from tests.knowledge.bases import APPENDICITIS, COLD, FEVER, put
+from tests.knowledge.linking.conftest import names
 
 
 def _names(linked: Linked) -> list[str]:
