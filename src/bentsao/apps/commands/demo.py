@@ -67,8 +67,8 @@ def _demo(data: Path, names: str | None, out: Path, steps: int, asking: Asking) 
         {
             "data.files": [str(data)],
             "data.names": names,
-            # A tenth is held out; more rows than the steps read would only be tokenised in vain.
-            "data.validation": 0.1,
+            "data.validation": 0.07,
+            # More rows than the steps read would only be tokenised in vain.
             "data.limit": round(rows_wanted / 0.85) if names else None,
             "training.batch_rows": BATCH_ROWS,
             "training.steps": steps,
