@@ -12,6 +12,7 @@ used. Times are CPU time of one thread.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import math
 import multiprocessing
@@ -21,7 +22,6 @@ import tempfile
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -156,7 +156,7 @@ def titles_of(kb: KnowledgeBase) -> dict[int, str]:
 
 def grams(text: str) -> Iterator[str]:
     yield from text
-    yield from map("".join, pairwise(text))
+    yield from map("".join, itertools.pairwise(text))
 
 
 # --- mentions --------------------------------------------------------------------------------------------------------
@@ -230,32 +230,16 @@ def timed(linker: Linker, questions: Sequence[str]) -> str:
 
 # --- scale -----------------------------------------------------------------------------------------------------------
 
-BEGINNINGS = [
-    "急性",
-    "慢性",
-    "原发性",
-    "继发性",
-    "先天性",
-    "遗传性",
-    "小儿",
-    "老年",
-    "家族性",
-    "药物性",
-    "特发性",
-    "感染性",
-    "外伤性",
-]
-ENDINGS = ["炎", "病", "癌", "综合征", "瘤", "症", "感染", "损伤", "畸形", "缺乏症", "中毒", "胶囊", "片"]
+BEGINNINGS = ("急性", "慢性", "原发性", "继发性", "先天性", "遗传性", "小儿", "老年", "家族性", "药物性", "特发性", "")
+ENDINGS = ("炎", "病", "癌", "综合征", "瘤", "症", "感染", "损伤", "畸形", "缺乏症", "中毒", "胶囊", "片")
 MIDDLE = (
     "心肝脾肺肾胃肠胆脑骨膜血管腺体球蛋白细胞纤维结缔组织神经肌肉皮质髓鞘淋巴甲状旁垂体卵巢囊泡角结巩视网葡萄虹睫晶玻璃"
 )
 
 
 def scale(sizes: Iterable[int]) -> None:
-    print(
-        "| 名称 | 建立 s | 建立峰值 MB | 盘上 MB | 打开 ms | 打开后 MB | 写对的 | 写错的 |\n"
-        "|---|---|---|---|---|---|---|---|"
-    )
+    print("| 名称 | 建立 s | 建立峰值 MB | 盘上 MB | 打开 ms | 打开后 MB | 写对的 | 写错的 |")
+    print("|---|---|---|---|---|---|---|---|")
     for size in sizes:
         with tempfile.TemporaryDirectory() as folder:
             context = multiprocessing.get_context("spawn")
@@ -271,7 +255,7 @@ def synthetic(size: int) -> list[Name]:
     names: dict[str, None] = {}
     while len(names) < size:
         middle = "".join(chance.choice(MIDDLE) for _ in range(chance.randint(2, 5)))
-        names[chance.choice([*BEGINNINGS, ""]) + middle + chance.choice(ENDINGS)] = None
+        names[chance.choice(BEGINNINGS) + middle + chance.choice(ENDINGS)] = None
     return [(name, number, "disease", True) for number, name in enumerate(names)]
 
 

@@ -2,71 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pytest
 
-from bentsao.core.records import Fact, Source
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.verify import KnownNames, Verdicts, verify
 from bentsao.knowledge.verify.cues import CUES, MEASURED, QUANTITY_HOME, QUANTITY_WORDS, VERBS
-
-SOURCE = Source(name="测试", file="t.jsonl", row=1)
-
-
-def fact(subject: str, attribute: str, *values: str, qualifier: str | None = None) -> Fact:
-    return Fact(subject=subject, attribute=attribute, values=values, source=SOURCE, qualifier=qualifier)
-
-
-MIGRAINE = [
-    fact("偏头痛", "临床症状及体征", "搏动性头痛", "恶心", "呕吐", "畏光"),
-    fact("偏头痛", "并发症", "脑梗死"),
-    fact("偏头痛", "传染性", "无传染性"),
-    fact("偏头痛", "是否医保", "医保疾病"),
-    fact("偏头痛", "治疗周期", "1-2个月"),
-    fact("偏头痛", "治愈率", "约70%"),
-    fact("偏头痛", "药物治疗", "布洛芬"),
-    fact("偏头痛", "药物治疗", "丙戊酸钠", qualifier="预防发作"),
-    fact("偏头痛", "药物治疗", "对乙酰氨基酚", qualifier="儿童"),
-    fact("偏头痛", "所属科室", "神经内科"),
-    fact("偏头痛", "高危因素", "过度劳累"),
-    fact("偏头痛", "检查", "头颅CT", "血常规检查"),
-    fact("偏头痛", "饮食建议", "避免饮酒"),
-]
-AMOXICILLIN = [
-    fact("阿莫西林", "适应症", "扁桃体炎", "伤寒"),
-    fact("阿莫西林", "禁忌证", "青霉素过敏"),
-    fact("阿莫西林", "用法用量", "口服 0.5g 每6~8小时1次", qualifier="成人"),
-    fact("阿莫西林", "用法用量", "口服 0.25g 每日3次", qualifier="儿童"),
-    fact("阿莫西林", "用法用量", "静脉滴注 2g 每日2次"),
-    fact("阿莫西林", "不良反应", "皮疹", "腹泻"),
-    fact("阿莫西林", "孕妇用药", "有指征时可选用"),
-    fact("阿莫西林", "老年用药", "禁用"),
-    fact("阿莫西林", "OTC类型", "处方药"),
-]
-APPENDICITIS = [
-    fact("急性阑尾炎", "临床症状及体征", "转移性右下腹痛", "发热"),
-    fact("急性阑尾炎", "手术治疗", "阑尾切除术"),
-    fact("急性阑尾炎", "传染性", "无传染性"),
-]
-CIRRHOSIS = [
-    fact("肝硬化", "并发症", "肝癌", "腹水"),
-    fact("肝癌", "临床症状及体征", "肝区疼痛", "消瘦"),
-]
-
-
-def seen(text: str, facts: Sequence[Fact], names: Sequence[str] = ()) -> list[tuple[str, str]]:
-    """(text, verdict) of each claim."""
-    verdicts = verify(text, facts, vocabulary=KnownNames(names) if names else None)
-    return [(claim.text, claim.verdict) for claim in verdicts.claims]
-
-
-def only(text: str, facts: Sequence[Fact], claimed: str) -> str:
-    """The verdict on the one claim with this text."""
-    found = [verdict for claim, verdict in seen(text, facts) if claim == claimed]
-    assert len(found) == 1, (text, seen(text, facts))
-    return found[0]
-
+from tests.knowledge.verifying import AMOXICILLIN, CIRRHOSIS, MIGRAINE, fact, only, seen, verdicts
 
 # --- names ------------------------------------------------------------------------------------------
 
@@ -130,6 +71,7 @@ def test_a_word_of_an_item_is_no_claim_beside_it():
     assert seen("症状包括恶心等种种不适感受。", MIGRAINE) == [("恶心", "supported")]
     assert seen("病因包括黏膜感染。", [], ["黏膜", "感染"]) == [("黏膜感染", "beyond")]
     assert seen("治疗方案包括及时补液。", MIGRAINE) == []
+    assert seen("药物治疗是更好的选择。", MIGRAINE) == []
 
 
 def test_the_names_of_a_vocabulary_stand_alone_and_have_two_characters_at_least():
@@ -190,7 +132,7 @@ def test_aliases_of_values_and_subjects():
     text = "血管性头痛的并发症包括脑梗塞。"
     found = verify(text, MIGRAINE, aliases=lambda name: other.get(name, ())).claims
     assert [(claim.text, claim.verdict, claim.value) for claim in found] == [("脑梗塞", "supported", "脑梗死")]
-    assert [claim.verdict for claim in verify("并发症包括脑梗塞。", MIGRAINE).claims] == ["beyond"]
+    assert verdicts("并发症包括脑梗塞。", MIGRAINE) == ["beyond"]
 
 
 class _Linker:
@@ -249,208 +191,6 @@ def test_the_condition_of_a_fact():
     assert claim.verdict == "supported"
     assert "儿童" in claim.reason
     assert seen("预防发作时可用丙戊酸钠。", MIGRAINE, ["发作"]) == [("丙戊酸钠", "supported")]
-
-
-# --- negation --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "claimed", "verdict"),
-    [
-        ("偏头痛患者没有恶心。", "恶心", "contradicted"),
-        ("偏头痛不会引起恶心、呕吐。", "呕吐", "contradicted"),
-        ("并非没有恶心。", "恶心", "supported"),
-        ("偏头痛不仅有恶心，而且有呕吐。", "恶心", "supported"),
-        ("没有发热但有恶心。", "恶心", "supported"),
-        ("不及时治疗可引起脑梗死。", "脑梗死", "supported"),
-        ("不推荐使用布洛芬。", "布洛芬", "contradicted"),
-        ("应避免过度劳累。", "过度劳累", "supported"),
-        ("应避免饮酒。", "避免饮酒", "supported"),
-        ("不要饮酒。", "饮酒", "supported"),
-        ("可以适量饮酒。", "饮酒", "contradicted"),
-        ("恶心不是偏头痛的症状。", "恶心", "contradicted"),
-    ],
-)
-def test_denial(text: str, claimed: str, verdict: str):
-    assert only(text, MIGRAINE, claimed) == verdict
-
-
-def test_a_fact_that_denies():
-    facts = [fact("感冒", "临床症状及体征", "无皮疹", "无菌性炎症")]
-    assert only("患者无皮疹。", facts, "无皮疹") == "supported"
-    assert seen("会出现皮疹。", facts) == [("皮疹", "contradicted")]
-    assert seen("可见无菌性炎症。", facts) == [("无菌性炎症", "supported")]
-
-
-@pytest.mark.parametrize(
-    ("text", "verdict"),
-    [
-        ("青霉素过敏者禁用。", "supported"),
-        ("青霉素过敏的患者不宜使用。", "supported"),
-        ("禁用于青霉素过敏者。", "supported"),
-        ("青霉素过敏者可以使用。", "contradicted"),
-        ("青霉素过敏者并非禁用。", "contradicted"),
-    ],
-)
-def test_contraindications(text: str, verdict: str):
-    assert only(text, AMOXICILLIN, "青霉素过敏") == verdict
-
-
-# --- statements with yes or no -------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "claimed", "verdict"),
-    [
-        ("偏头痛没有传染性。", "传染性", "supported"),
-        ("偏头痛不会传染给家人。", "传染", "supported"),
-        ("偏头痛会传染。", "传染", "contradicted"),
-        ("偏头痛是传染病。", "传染病", "contradicted"),
-        ("偏头痛并非没有传染性。", "传染性", "contradicted"),
-        ("偏头痛属于医保疾病。", "医保疾病", "supported"),
-        ("偏头痛不属于医保。", "医保", "contradicted"),
-        ("偏头痛不能报销。", "报销", "contradicted"),
-        ("偏头痛需要手术。", "手术", "beyond"),
-        ("偏头痛没有并发症。", "没有并发症", "contradicted"),
-    ],
-)
-def test_statements_on_a_disease(text: str, claimed: str, verdict: str):
-    assert only(text, MIGRAINE, claimed) == verdict
-
-
-@pytest.mark.parametrize(
-    ("text", "claimed", "verdict"),
-    [
-        ("孕妇慎用。", "孕妇", "supported"),
-        ("孕妇禁用。", "孕妇", "contradicted"),
-        ("孕妇可以放心使用。", "孕妇", "contradicted"),
-        ("老年人禁用。", "老年人", "supported"),
-        ("老年用药：禁用。", "老年", "supported"),
-        ("孕妇用药：禁用。", "孕妇", "contradicted"),
-        ("关于孕妇用药，主要是禁用。", "孕妇", "contradicted"),
-        ("老年人可用。", "老年人", "contradicted"),
-        ("不推荐老年人使用。", "老年人", "supported"),
-        ("新生儿禁用。", "新生儿", "beyond"),
-        ("本品为处方药。", "处方药", "supported"),
-        ("本品为非处方药。", "非处方药", "contradicted"),
-        ("没有不良反应。", "没有不良反应", "contradicted"),
-    ],
-)
-def test_statements_on_a_drug(text: str, claimed: str, verdict: str):
-    assert only(text, AMOXICILLIN, claimed) == verdict
-
-
-def test_surgery():
-    assert only("急性阑尾炎需要手术。", APPENDICITIS, "手术") == "supported"
-    assert only("急性阑尾炎不需要手术。", APPENDICITIS, "手术") == "contradicted"
-    assert only("急性阑尾炎无需开刀。", APPENDICITIS, "开刀") == "contradicted"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "如果没有并发症，可以出院。",
-        "如无并发症，可以出院。",
-        "若有传染性，应当隔离。",
-        "如果没有恶心，可以观察。",
-        "出院标准为无并发症。",
-    ],
-)
-def test_a_supposition_claims_nothing(text: str):
-    assert seen(text, MIGRAINE) == []
-
-
-def test_contagion_in_a_name_is_no_statement():
-    assert seen("可到传染科就诊，预防传染。", MIGRAINE) == [("传染科", "beyond")]
-
-
-# --- quantities --------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("成人口服每次500mg，每6～8小时一次。", ["supported", "supported"]),
-        ("儿童每次0.25g，一天三次。", ["supported", "supported"]),
-        ("儿童每次250毫克，tid。", ["supported", "supported"]),
-        ("儿童每次0.5g，每日3次。", ["contradicted", "supported"]),
-        ("成人每次5g。", ["contradicted"]),
-        ("静脉滴注2g，每日2次。", ["supported", "supported"]),
-        ("静脉滴注0.25g，每日3次。", ["contradicted", "contradicted"]),
-    ],
-)
-def test_doses(text: str, expected: list[str]):
-    assert [
-        claim.verdict
-        for claim in verify(text, AMOXICILLIN).claims
-        if any(c.isdigit() or c in "三一t" for c in claim.text)
-    ] == expected
-
-
-def test_the_dose_of_one_regimen_with_the_rate_of_another_is_found_out():
-    facts = [fact("某药", "用法用量", "0.5g 每日3次"), fact("某药", "用法用量", "1g 每日2次")]
-    assert [claim.verdict for claim in verify("每次0.5g，每日2次。", facts).claims] == ["supported", "contradicted"]
-
-
-def test_the_regimen_that_bears_most_of_a_statement_is_asked_first():
-    facts = [fact("某药", "用法用量", "0.5g 每日3次"), fact("某药", "用法用量", "1g 每日2次")]
-    assert [claim.value for claim in verify("每次1g，每日2次。", facts).claims] == ["1g 每日2次"] * 2
-
-
-def test_the_conditions_within_a_sentence_and_within_a_value():
-    facts = [
-        fact("某药", "用法用量", "0.5g 每日4次", qualifier="成人"),
-        fact("某药", "用法用量", "0.25g 每日3次", qualifier="儿童"),
-    ]
-    assert [claim.verdict for claim in verify("成人每次0.5g，儿童每日3次。", facts).claims] == ["supported"] * 2
-    monograph = [fact("某药", "用法用量", "口服给药：1.成人：每次10mg，每天3次。2.儿童：每次5mg，每天2次。")]
-    assert [claim.verdict for claim in verify("儿童口服每次5mg。", monograph).claims] == ["supported"]
-    assert [claim.verdict for claim in verify("成人口服每次5mg。", monograph).claims] == ["contradicted"]
-    assert [claim.verdict for claim in verify("儿童静脉滴注每次5mg。", monograph).claims] == ["beyond"]
-
-
-def test_a_days_dose_is_worked_out():
-    facts = [fact("某药", "用法用量", "0.5g 每日3次")]
-    assert [claim.verdict for claim in verify("每日1.5g。", facts).claims] == ["supported"]
-    assert [claim.verdict for claim in verify("每日0.5g。", facts).claims] == ["contradicted"]
-
-
-@pytest.mark.parametrize(
-    ("text", "verdict"),
-    [
-        ("治疗周期一般为1～2个月。", "supported"),
-        ("治疗周期为三十至六十天。", "supported"),
-        ("治疗周期约6周。", "supported"),
-        ("治疗周期为半年。", "contradicted"),
-        ("治愈率约为百分之七十。", "supported"),
-        ("治愈率约为90%。", "contradicted"),
-        ("死亡率约为70%。", "beyond"),
-        ("术后2周拆线。", "beyond"),
-        ("费用约3000元。", "beyond"),
-    ],
-)
-def test_times_and_shares(text: str, verdict: str):
-    assert [claim.verdict for claim in verify(text, MIGRAINE).claims] == [verdict]
-
-
-def test_an_answer_of_a_bare_figure_is_held_against_the_only_attribute_asked_for():
-    facts = [fact("偏头痛", "治疗周期", "1-2个月")]
-    assert [claim.verdict for claim in verify("大约3年。", facts).claims] == ["contradicted"]
-    assert [claim.verdict for claim in verify("术后3年复查。", facts).claims] == ["beyond"]
-    note = [fact("某药", "注意事项", "皮肤试验前48小时停药")]
-    assert [claim.verdict for claim in verify("大约3天。", note).claims] == ["beyond"]
-
-
-def test_normal_values_belong_to_what_is_measured():
-    facts = [fact("血常规", "正常值", "白细胞3.5~9.5×10⁹/L", "血小板125~350×10⁹/L")]
-    assert [claim.verdict for claim in verify("白细胞为3.5-9.5×10^9/L。", facts).claims] == ["supported"]
-    assert [claim.verdict for claim in verify("血小板为3.5-9.5×10^9/L。", facts).claims] == ["contradicted"]
-    assert [claim.verdict for claim in verify("白细胞为4-9×10^9/L。", facts).claims] == ["contradicted"]
-
-
-def test_the_age_of_the_patient_is_no_claim():
-    assert seen("该患者28岁。", MIGRAINE) == []
-    assert seen("多发于28岁以上。", [fact("偏头痛", "多发群体", "40岁以上")]) == [("28岁以上", "contradicted")]
 
 
 # --- the whole ---------------------------------------------------------------------------------------

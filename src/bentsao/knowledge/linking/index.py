@@ -6,6 +6,7 @@ An index is a set of flat arrays: built in seconds for a million names, opened b
 from __future__ import annotations
 
 import json
+from array import array
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ OWN, ALIAS, VARIANT = range(3)
 SHORTEST_MISSPELT, LONGEST_MISSPELT = 3, 24
 """Names of these lengths are found with one character wrong, missing or too many."""
 
-_FORMAT = 5  # raised with every change to what the arrays hold, or to how names are normalised or varied
+_FORMAT = 6  # raised with every change to what the arrays hold, or to how names are normalised or varied
 _KINDS: tuple[Kind, ...] = tuple(KINDS)
 
 
@@ -58,7 +59,7 @@ class NameIndex:
         self.exact = HashIndex.of(arrays, "exact")
         self.sounds = HashIndex.of(arrays, "sounds")
         self.shortened = HashIndex.of(arrays, "shortened")
-        self.longest = int(arrays["lengths"].max(initial=0))
+        self.longest = int(arrays["longest"][0])
 
     @staticmethod
     def build(names: Iterable[Name]) -> NameIndex:
@@ -67,7 +68,7 @@ class NameIndex:
         places: dict[int, int] = {}
         titles: list[str] = []
         kinds: list[int] = []
-        calls: list[tuple[int, int]] = []  # number of the name, place of the entity and how in one number
+        calls = array("q")  # by turns: the number of a name, and the place of an entity with how it is called
         for name, entity, kind, own in names:
             place = places.setdefault(entity, len(places))
             if place == len(titles):
@@ -78,8 +79,9 @@ class NameIndex:
             key = normalise(name).text
             if not any(map(str.isalnum, key)):
                 continue
-            calls.append((keys.setdefault(key, len(keys)), place * 4 + (OWN if own else ALIAS)))
-            calls.extend((keys.setdefault(other, len(keys)), place * 4 + VARIANT) for other in variants(key, kind))
+            calls.extend((keys.setdefault(key, len(keys)), place * 4 + (OWN if own else ALIAS)))
+            for other in variants(key, kind):
+                calls.extend((keys.setdefault(other, len(keys)), place * 4 + VARIANT))
         table = sound_table()
         return NameIndex(
             {
@@ -87,7 +89,7 @@ class NameIndex:
                 **_owners(calls, len(keys)),
                 **_packed(keys, "keys"),
                 **_packed(titles, "titles"),
-                "lengths": np.array([len(key) for key in keys], dtype=np.uint16),
+                "longest": np.array([max(map(len, keys), default=0)]),
                 "entities": np.array(list(places), dtype=np.int64),
                 "kinds": np.array(kinds, dtype=np.uint8),
                 "sound_table": table,
@@ -97,8 +99,8 @@ class NameIndex:
     def save(self, folder: Path, version: str) -> None:
         """Write the index, the folder whole or not at all; `version` says what it was built of."""
         with whole_folder(folder) as temporary:
-            for name, array in self._arrays.items():
-                np.save(temporary / f"{name}.npy", array)
+            for name, values in self._arrays.items():
+                np.save(temporary / f"{name}.npy", values)
             about = {"format": _FORMAT, "version": version, "arrays": list(self._arrays)}
             (temporary / "index.json").write_text(json.dumps(about), encoding="utf-8")
 
@@ -110,7 +112,7 @@ class NameIndex:
             if (about["format"], about["version"]) != (_FORMAT, version):
                 return None
             loaded = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in about["arrays"]}
-            return NameIndex({name: array.view(np.ndarray) for name, array in loaded.items()})
+            return NameIndex({name: values.view(np.ndarray) for name, values in loaded.items()})
         except (OSError, ValueError, KeyError):
             return None
 
@@ -154,9 +156,9 @@ def _packed(strings: Iterable[str], name: str) -> dict[str, NDArray[Any]]:
     return {name: np.frombuffer(b"".join(encoded), dtype=np.uint8), f"{name}.starts": starts}
 
 
-def _owners(calls: Sequence[tuple[int, int]], names: int) -> dict[str, NDArray[Any]]:
+def _owners(calls: array[int], names: int) -> dict[str, NDArray[Any]]:
     """The owners of each name, best call first, an entity once; owners[first_owner[n]:first_owner[n + 1]] are n's."""
-    table = np.array(calls, dtype=np.int64).reshape(-1, 2)
+    table = np.frombuffer(calls, dtype=np.int64).reshape(-1, 2) if calls else np.zeros((0, 2), dtype=np.int64)
     number, place, how = table[:, 0], table[:, 1] >> 2, table[:, 1] & 3
     order = np.lexsort((how, place, number))
     number, place, how = number[order], place[order], how[order]

@@ -68,7 +68,7 @@ class Evidence:
                 for found, conditions in _figures(value):
                     label = written(value)[: found[0].start] if fact.attribute == "正常值" else ""
                     self.figures.append(Figures(fact, value, found, {**conditions, **given}, label))
-                if fact.attribute not in ANSWERS and not is_use(fact.attribute, written(value)):
+                if fact.attribute not in ANSWERS and not _is_use(fact.attribute, written(value)):
                     self._add_names(fact, value, vocabulary, aliases)
 
     def _add_names(self, fact: Fact, value: str, vocabulary: Mentions | None, aliases: Aliases | None) -> None:
@@ -136,9 +136,9 @@ _FORM = re.compile(
 )
 
 
-def is_use(attribute: str, words: str) -> bool:
-    """Whether the words only say how somebody may use a drug, so that without him they name nothing."""
-    return attribute in USES and len(words) <= SHORT and use(words) is not None
+def _is_use(attribute: str, value: str) -> bool:
+    """Whether a value only says how somebody may use a drug, so that without him it names nothing."""
+    return attribute in USES and len(value) <= SHORT and use(value) is not None
 
 
 def bare(name: str) -> str:

@@ -22,7 +22,7 @@ from bentsao.knowledge.verify.evidence import Entry, Evidence, Figures, written
 from bentsao.knowledge.verify.quantities import Quantity, compare
 from bentsao.knowledge.verify.reading import Reading, Span, conditions_of
 from bentsao.knowledge.verify.stance import Stance
-from bentsao.knowledge.verify.statements import Statement, known_answers
+from bentsao.knowledge.verify.statements import QUESTIONS, Statement, known_answers
 from bentsao.knowledge.verify.verdicts import Verdict
 
 
@@ -168,6 +168,8 @@ def judge_statement(reading: Reading, evidence: Evidence, statement: Statement) 
         if not subjects or answer.fact.subject in subjects
     ]
     span = (statement.start, statement.end)
+    if statement.about in QUESTIONS and _of_another(reading, statement.start):
+        return Ruling(*span, "beyond", "文中说的是别的对象。")
     if not known:
         return Ruling(*span, "beyond", f"事实没有说到“{statement.about}”。")
     same = [answer for answer in known if answer.answer == statement.answer]
@@ -176,6 +178,12 @@ def judge_statement(reading: Reading, evidence: Evidence, statement: Statement) 
         stated = tuple((answer.fact, answer.value) for answer in same)
         return Ruling(*span, "supported", f"事实说“{same[0].value}”。", same[0].fact, same[0].value, stated)
     return Ruling(*span, "contradicted", f"事实说“{known[0].value}”，文中说的相反。", known[0].fact, known[0].value)
+
+
+def _of_another(reading: Reading, start: int) -> bool:
+    """Whether the clause opens with a name of which no fact speaks: 夜惊有传染性."""
+    left, _ = reading.clause(start)
+    return any(name.start == left and name.end <= start and name.role == "value" for name in reading.names)
 
 
 # --- quantities -----------------------------------------------------------------------------------

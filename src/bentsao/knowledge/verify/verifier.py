@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from bentsao.core.records import Fact
 from bentsao.knowledge.normalise import normalise
-from bentsao.knowledge.verify.evidence import Aliases, Evidence, is_use, written
+from bentsao.knowledge.verify.evidence import USES, Aliases, Evidence, written
 from bentsao.knowledge.verify.items import is_name, is_no_more, items
 from bentsao.knowledge.verify.judging import Ruling, judge_name, judge_quantities, judge_statement, together
 from bentsao.knowledge.verify.mentions import Mentions, stands_alone
 from bentsao.knowledge.verify.quantities import quantities
 from bentsao.knowledge.verify.reading import Name, Reading, Role, cue_words, is_cue, speaks_of_list
+from bentsao.knowledge.verify.stance import use
 from bentsao.knowledge.verify.statements import statements
 from bentsao.knowledge.verify.verdicts import Claim, Verdicts
 
@@ -155,7 +156,8 @@ def _listed(reading: Reading) -> list[tuple[int, int]]:
                 continue  # a name that has a separator in it
             if inside and is_no_more(item, [(name.start - left, name.end - left) for name in inside]):
                 continue
-            if any(is_use(attribute, item) for attribute in reading.attributes(left, right) or ()):
+            about = reading.attributes(left, right)
+            if about and about <= USES and use(item):
                 continue  # 孕妇用药：禁用 is a statement
             if is_name(item) and not _is_vague(item) and not reading.idle(left, right) and _unmeasured(item):
                 out.append((left, right))
