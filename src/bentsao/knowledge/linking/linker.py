@@ -25,7 +25,7 @@ from bentsao.knowledge.store import KnowledgeBase
 _MATCHES: tuple[tuple[Match, float], ...] = (("exact", 1.0), ("alias", 0.97), ("variant", 0.92))
 """How an owner is called, and what that is worth."""
 
-_HINTED, _UNFIT = 1.0, 1.0
+_HINTED, _UNFIT = 0.85, 0.6
 """What an entity is worth that can have only what is hinted at, and one that can have nothing of what is asked."""
 
 _BROAD = 0.8
