@@ -301,6 +301,8 @@ def _conversation(place: Place, row: Any, reading: Reading) -> Conversation:
 
 
 def _question(place: Place, row: Any) -> Question:
+    if isinstance(row, dict):  # an unlabelled row often has its answer's field, empty
+        row = {k: v for k, v in row.items() if k not in ("output", "target", "answer") or v not in (None, "")}
     _, messages = _parse(row)
     reference = None
     if messages[-1].role == "assistant":

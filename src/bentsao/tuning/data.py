@@ -52,10 +52,13 @@ def gather(part: DataPart, seed: int) -> Material:
     if part.validation_file:
         out.train, out.valid = own, everything[part.validation_file]
     else:
-        _split(own, part.validation, seed, bool(names), out)
-    _without_copies(out)
+        _split(own, part.validation, seed, out)
     for item in part.mix:
         _mix_in(item, seed, out)
+    # Last, so that what was mixed in is looked at too.
+    if names and out.valid and not part.validation_file:
+        _without_held_out(out)
+    _without_copies(out)
     return out
 
 
@@ -100,17 +103,20 @@ def _read_names(path: str | None, out: Material) -> list[str]:
     return names
 
 
-def _split(own: list[Conversation], validation: float, seed: int, by_names: bool, out: Material) -> None:
+def _split(own: list[Conversation], validation: float, seed: int, out: Material) -> None:
     share = validation if validation < 1 else validation / max(len(own), 1)
     if share >= 1:
         raise ConfigError(f"validation={validation:g} 不小于数据的条数 {len(own)}。请改小，或写成份额（如 0.05）。")
     out.train, out.valid = split_by_group(own, share, seed)
-    if by_names and out.valid:
-        out.train, left_out = without_names(out.train, {c.group for c in out.valid})
-        if left_out:
-            out.notes.append(f"{left_out} 条训练数据的问题提到了验证的实体，已移出训练")
     if validation and not out.valid:
         out.notes.append("只有一组数据，无法按组留出验证")
+
+
+def _without_held_out(out: Material) -> None:
+    """Training rows that ask about an entity that validation is about are taken out."""
+    out.train, left_out = without_names(out.train, {c.group for c in out.valid})
+    if left_out:
+        out.notes.append(f"{left_out} 条训练数据的问题提到了验证的实体，已移出训练")
 
 
 def _without_copies(out: Material) -> None:

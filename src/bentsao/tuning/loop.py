@@ -287,7 +287,7 @@ class _Run:
         return loss
 
     def _keep_if_best(self, loss: float | None) -> None:
-        if loss is None or (self.state.best is not None and loss >= self.state.best[0]):
+        if loss is None or not math.isfinite(loss) or (self.state.best is not None and loss >= self.state.best[0]):
             return
         self.state.best = (loss, self.state.step)
         if self.accelerator.is_main_process:

@@ -92,12 +92,11 @@ class LabelledLoss(nn.Module):
     Raises ModelError at construction if the architecture has no backbone and head to be told apart.
     """
 
-    def __init__(self, model: nn.Module, *, checkpointing: bool = False) -> None:
+    def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
         self.causal = _causal_model(model)
         self._backbone = _backbone(self.causal)
-        self._checkpointing = checkpointing
 
     @property
     def head_module(self) -> nn.Module:

@@ -168,11 +168,12 @@ def _load(path: Path) -> Rows | None:
     try:
         with safe_open(path, framework="np") as file:
             ids, targets, ends = (file.get_tensor(name).tolist() for name in ("ids", "targets", "ends"))
-            notes = file.metadata()
-    except (SafetensorError, OSError):
+            notes = file.metadata() or {}
+        account = Account.model_validate_json(notes["account"])
+        names = tuple(json.loads(notes["ids"]))
+    except (SafetensorError, OSError, KeyError, ValueError):
         path.unlink(missing_ok=True)
         return None
-    account = Account.model_validate_json(notes["account"])
     starts = [0, *ends[:-1]]
     rows = tuple(Row(tuple(ids[start:end]), tuple(targets[start:end])) for start, end in zip(starts, ends, strict=True))
-    return Rows(rows, tuple(json.loads(notes["ids"])), account)
+    return Rows(rows, names, account)

@@ -141,11 +141,10 @@ def peak_memory() -> int:
 
 
 def tokens_hash(tokens: HFTokens) -> str:
-    """Identifies a tokenizer by what it makes of text: its vocabulary, merges and settings."""
+    """Identifies a tokenizer by what it makes of text: vocabulary, merges, settings, and the tokens around a text."""
     backend = getattr(tokens.tokenizer, "backend_tokenizer", None)
-    if backend is not None:
-        return sha256_text(backend.to_str())
-    return sha256_text(repr(sorted(tokens.tokenizer.get_vocab().items())))
+    words = backend.to_str() if backend is not None else repr(sorted(tokens.tokenizer.get_vocab().items()))
+    return sha256_text(repr((words, tokens.start_ids, tokens.end_id, sorted(tokens.control_ids))))
 
 
 def _rows(
@@ -178,7 +177,7 @@ def _accelerator(recipe: Recipe) -> Accelerator:
     accelerator = Accelerator(
         cpu=recipe.base.device == "cpu" or not torch.cuda.is_available(),
         log_with=cast(Any, trackers) or None,
-        project_dir=str(run_folder(Path(recipe.output))) if trackers else None,
+        project_dir=f"{recipe.output}.logs" if trackers else None,
     )
     if trackers:
         run = {"wandb": {"name": recipe.training.run_name}} if recipe.training.run_name else {}
@@ -201,7 +200,7 @@ def _open_run(
     folder: Path, recipe: Recipe, data: Prepared, base: Base, *, restart: bool, accelerator: Accelerator
 ) -> Path | None:
     fingerprint = {
-        "基座": [base.name, base.revision],
+        "基座": [base.name, base.revision, str(base.dtype), recipe.base.quantization],
         "数据": data.material.files,
         "对话格式": data.chat_format.hash,
         "LoRA": recipe.lora.model_dump(mode="json"),

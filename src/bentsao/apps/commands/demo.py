@@ -84,6 +84,8 @@ def _demo(data: Path, names: str | None, out: Path, steps: int, asking: Asking) 
     held_out = set(read_json(adapter / MANIFEST_NAME)["valid_ids"])
     rows = [row for row in read_conversations(data).conversations if row.id in held_out]
     asked = _first_questions(rows, asking.questions)
+    if not asked:
+        raise ConfigError(f"{data} 只有一组数据，没有可以留出来问的问题。请给出 --names，或在数据里写上 group。")
 
     columns: list[Column] = []
     for name, where in (("基座（未微调）", None), ("微调后", adapter)):
@@ -125,6 +127,7 @@ def _first_questions(rows: list[Conversation], count: int) -> list[Question]:
         if row.group not in chosen or place % 3 == 0:
             chosen[row.group] = row
     return [
-        Question(id=row.id, group=row.group, messages=row.messages[:1], reference=row.messages[1].content)
+        Question(id=row.id, group=row.group, messages=row.messages[:end], reference=row.messages[end].content)
         for row in list(chosen.values())[:count]
+        for end in [next(place for place, message in enumerate(row.messages) if message.role == "assistant")]
     ]

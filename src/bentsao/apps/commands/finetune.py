@@ -177,20 +177,21 @@ def finetune(
     if seconds:
         speed = f"{tokens / seconds:.0f} token/s，{seconds:.0f} 秒"
         view.note(f"训练 {len(view.step_records)} 步，{speed}，内存峰值 {peak_memory() / 2**30:.2f} GiB")
-    evals = view.eval_records
-    if len(evals) > 1:
-        view.note(f"验证损失 {evals[0].loss:.4f} → {evals[-1].loss:.4f}")
+    losses = [record["valid_loss"] for record in outcome.history if "valid_loss" in record]
+    if len(losses) > 1:
+        view.note(f"验证损失 {losses[0]:.4f} → {losses[-1]:.4f}")
     view.note(f"适配器已写入 {resolved.output}。试一试：bentsao infer --adapter {resolved.output}")
 
 
 def _preview(recipe: Any, count: int, view: Any) -> None:
     """Show how the first rows are rendered; the base's tokenizer is all that is loaded of it."""
     from bentsao.apps.training_view import preview
-    from bentsao.models.loading import load_tokens, resolve_format
+    from bentsao.models.loading import default_format, load_tokens, resolve_format
+    from bentsao.models.presets import find_preset
     from bentsao.tuning.run import prepare
 
     tokens = load_tokens(recipe.base.name, trust_remote_code=recipe.base.trust_remote_code, report=view.note)
-    chat_format = resolve_format(recipe.data.format, tokens)
+    chat_format = resolve_format(recipe.data.format, tokens, default_format(tokens, find_preset(recipe.base.name)))
     data = prepare(recipe, tokens, chat_format, view)
     view.console.print(preview(data.train.rows[:count], data.train.ids[:count], tokens))
 
