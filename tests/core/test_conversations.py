@@ -186,6 +186,8 @@ def test_any_json_is_conversations_or_a_clear_error(
 def test_questions_with_and_without_reference(tmp_path: Path) -> None:
     path = write(tmp_path / "q.json", [{"question": "甲？", "ICD-10": "x"}, {"instruction": "乙？", "output": "答"}])
     assert [(q.text, q.reference) for q in read_questions(path)] == [("甲？", None), ("乙？", "答")]
+    empty = write(tmp_path / "e.json", [{"instruction": "甲？", "output": ""}, {"context": "乙？", "target": None}])
+    assert [(q.text, q.reference) for q in read_questions(empty)] == [("甲？", None), ("乙？", None)]
     lines = tmp_path / "q.txt"
     lines.write_text("input\n甲？\n\n乙？\n", encoding="gb18030")
     assert [q.text for q in read_questions(lines)] == ["甲？", "乙？"]

@@ -38,6 +38,15 @@ def test_mixed_in_data_has_its_share_and_is_not_validated_on(tmp_path: Path) -> 
     assert not material.valid
 
 
+def test_what_is_mixed_in_is_kept_off_what_is_held_out(tmp_path: Path) -> None:
+    own = write(tmp_path / "a.jsonl", [(f"问{n}", "答") for n in range(40)])
+    material = gather(DataPart(files=(own,), mix=(f"{own}:0.5",), validation=0.25), seed=1)
+    held = {c.messages[0].content for c in material.valid}
+    train = {c.messages[0].content for c in material.train}
+    assert train
+    assert not held & train
+
+
 def test_faults_of_all_files_come_together(tmp_path: Path) -> None:
     one, two = tmp_path / "1.jsonl", tmp_path / "2.jsonl"
     one.write_text("{", encoding="utf-8")

@@ -113,7 +113,9 @@ def test_the_adapter_folder_is_pefts_and_knows_where_it_came_from(tmp_path: Path
 def test_the_second_start_reads_the_cache_and_refuses_foreign_folders(tmp_path: Path) -> None:
     first, second = Notes(), Notes()
     tune(load_recipe(None, settings(tmp_path)), first)
-    tune(load_recipe(None, settings(tmp_path)), second)
+    with pytest.raises(ConfigError, match="--restart"):
+        tune(load_recipe(None, settings(tmp_path)), second)
+    tune(load_recipe(None, settings(tmp_path)), second, restart=True)
     assert [s.loss for s in second.steps] == [s.loss for s in first.steps]
     assert not any("缓存" in note for note in first.notes)
     assert any("缓存" in note for note in second.notes)

@@ -18,6 +18,7 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_text
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import Tokens
+from bentsao.models.adapters import MANIFEST_NAME
 from bentsao.models.loading import Base, load_base, resolve_format
 from bentsao.models.tokens import HFTokens
 from bentsao.tuning.adapter import write_adapter
@@ -79,7 +80,7 @@ def tune(
     written). Raises BentsaoErrors for all that the user can mend.
     """
     output = Path(recipe.output)
-    _check_output(output)
+    _check_output(output, restart)
     accelerator = _accelerator(recipe)
     set_seed(recipe.training.seed)
     base = _load(recipe, accelerator, reporter)
@@ -165,7 +166,11 @@ def _rows(
     return rows
 
 
-def _check_output(output: Path) -> None:
+def _check_output(output: Path, restart: bool) -> None:
+    if (output / MANIFEST_NAME).is_file() and not run_folder(output).exists() and not restart:
+        raise ConfigError(
+            f"{output} 里已有一个训练完的适配器。要重新训练并取代它，请加 --restart；否则请换一个 --output。"
+        )
     if output.exists() and not (
         output.is_dir() and ((output / "adapter_config.json").is_file() or not any(output.iterdir()))
     ):

@@ -146,7 +146,7 @@ def finetune(
     overrides: Annotated[Overrides, Parameter(name="*", group="设置（覆盖配方）")] = NO_OVERRIDES,
     original: Annotated[OriginalFlags, Parameter(name="*", group="原项目的参数")] = NO_FLAGS,
     preview: Annotated[int, Parameter(help="只显示前 N 行，学习的 token 着色，不训练")] = 0,
-    restart: Annotated[bool, Parameter(help="丢弃没有完成的训练，从头开始", negative=())] = False,
+    restart: Annotated[bool, Parameter(help="从头开始：丢弃没有完成的训练，取代已有的适配器", negative=())] = False,
 ) -> None:
     """在医学指令数据上微调基座，写出 LoRA 适配器。
 
