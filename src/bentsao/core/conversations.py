@@ -192,7 +192,7 @@ class Form:
 
 
 FORMS: dict[str, Form] = {
-    "messages": Form(frozenset({"messages"}), frozenset({"evidence", "source"}), _openai),
+    "messages": Form(frozenset({"messages"}), frozenset({"evidence", "source", "made"}), _openai),
     "sharegpt": Form(frozenset({"conversations"}), frozenset({"system"}), _sharegpt),
     "alpaca": Form(frozenset({"instruction"}), frozenset({"input", "output", "system", "history"}), _alpaca),
     "med_chatglm": Form(frozenset({"context"}), frozenset({"target"}), _context_target),
@@ -234,7 +234,10 @@ def _turns(row: dict[str, Any], key: str, role_key: str, text_key: str, roles: d
         extra = turn.get("input", "")
         if not isinstance(extra, str):
             raise _RowError(f"{place}.input", extra, "应是字符串。")
-        messages.append(Message(role=roles[role], content=content, input=extra))
+        part = turn.get("part", "")
+        if not isinstance(part, str):
+            raise _RowError(f"{place}.part", part, "应是字符串。")
+        messages.append(Message(role=roles[role], content=content, input=extra, part=part))
     if not messages:
         raise _RowError(key, row.get(key), "没有任何一轮对话。")
     return messages
@@ -285,7 +288,7 @@ def _conversation(place: Place, row: Any, reading: Reading) -> Conversation:
     known = {*FORMS[form].keys, *FORMS[form].extra, "id", "group"}
     reading.forms[form] += 1
     reading.unused.update(str(key) for key in row if key not in known)
-    own = {key: row[key] for key in ("evidence", "source") if form == "messages" and key in row}
+    own = {key: row[key] for key in ("evidence", "source", "made") if form == "messages" and key in row}
     try:
         return Conversation.model_validate(
             {
@@ -297,7 +300,7 @@ def _conversation(place: Place, row: Any, reading: Reading) -> Conversation:
             }
         )
     except ValueError as error:
-        raise _RowError("evidence/source", own, f"不合规范：{error}") from None
+        raise _RowError("evidence/source/made", own, f"不合规范：{error}") from None
 
 
 def _question(place: Place, row: Any) -> Question:

@@ -20,11 +20,13 @@ class Message(Record):
 
     `input` is the material an instruction speaks about (the alpaca form's `input`); empty where there is none.
     Chat formats with an `{input}` slot place it there, all others put it on a line after `content`.
+    `part` names the loss that an assistant's turn is learnt under (see `grounding.PARTS`); it changes no token.
     """
 
     role: Role
     content: str
     input: str = ""
+    part: str = ""
 
 
 class Source(Record):
@@ -56,11 +58,34 @@ class Evidence(Record):
     fact: Fact
 
 
+class Made(Record):
+    """How a constructed conversation came about.
+
+    `form`: what kind of row it is (qa, comparison, premise …). `writer`: composer, or teacher. `patterns`: the
+    question patterns used, so that patterns can be held out. `split`: train, valid or test. `model`, `prompt_hash`,
+    `raw` (the whole reply) and `time` (ISO 8601) are the teacher's, and empty for the composer, whose rows are the same
+    bytes each time. `filters`: those it has passed. `beyond`: what the verifier found to go beyond the evidence, where
+    the recipe keeps such rows under that label.
+    """
+
+    form: str
+    writer: str
+    patterns: tuple[str, ...] = ()
+    difficulty: str = ""
+    split: str = ""
+    model: str = ""
+    prompt_hash: str = ""
+    raw: str = ""
+    time: str = ""
+    filters: tuple[str, ...] = ()
+    beyond: tuple[str, ...] = ()
+
+
 class Conversation(Record):
     """What is learnt from: messages in turn, at least one by the assistant.
 
     `group` names what must not be split between training and test (a disease, a dialogue);
-    `source` is None for conversations made in memory.
+    `source` is None for conversations made in memory; `made` is None for those that were not constructed.
     """
 
     id: str
@@ -68,6 +93,7 @@ class Conversation(Record):
     messages: tuple[Message, ...]
     evidence: tuple[Evidence, ...] = ()
     source: Source | None = None
+    made: Made | None = None
 
 
 class Question(Record):
