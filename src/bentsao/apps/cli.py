@@ -19,6 +19,7 @@ COMMANDS = {
     "infer": "bentsao.apps.commands.infer:infer",
     "chat": "bentsao.apps.commands.chat:chat",
     "kb": "bentsao.apps.commands.kb:app",
+    "build": "bentsao.apps.commands.build:app",
     "bases": "bentsao.apps.commands.bases:app",
     "doctor": "bentsao.apps.commands.doctor:doctor",
     "demo": "bentsao.apps.commands.demo:demo",

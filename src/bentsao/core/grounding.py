@@ -8,7 +8,7 @@ is about, then what it asks for; the knowledge base gives the facts; the model a
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from bentsao.core.records import Evidence, Fact, Message
@@ -80,8 +80,16 @@ def names_in(reply: str) -> tuple[str, ...]:
 
 
 def number_facts(facts: Sequence[Fact]) -> tuple[Evidence, ...]:
-    """Facts as evidence, numbered from 1 in their order."""
-    return tuple(Evidence(number=number, fact=fact) for number, fact in enumerate(facts, start=1))
+    """Facts as evidence, numbered from 1 `in_order`."""
+    return tuple(Evidence(number=number, fact=fact) for number, fact in enumerate(in_order(facts), start=1))
+
+
+def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
+    """Facts in the order of their numbers: by subject and attribute as these come, what holds always first."""
+    grouped: dict[tuple[str, str], list[Fact]] = {}
+    for fact in facts:
+        grouped.setdefault((fact.subject, fact.attribute), []).append(fact)
+    return tuple(fact for group in grouped.values() for fact in sorted(group, key=lambda f: f.qualifier is not None))
 
 
 def fact_line(fact: Fact) -> str:

@@ -58,18 +58,33 @@ class Evidence(Record):
     fact: Fact
 
 
+class Asked(Record):
+    """The question of a constructed row with what is right about it: what is asked, of which entities, in which form.
+
+    `history`: earlier questions of the same person, oldest first. `names`: the entities as they are called there;
+    `entities`: their own names in the knowledge base, empty for what it does not have.
+    """
+
+    question: str
+    history: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+
+
 class Made(Record):
     """How a constructed conversation came about.
 
-    `form`: what kind of row it is (qa, comparison, premise …). `writer`: composer, or teacher. `patterns`: the
-    question patterns used, so that patterns can be held out. `split`: train, valid or test. `model`, `prompt_hash`,
-    `raw` (the whole reply) and `time` (ISO 8601) are the teacher's, and empty for the composer, whose rows are the same
-    bytes each time. `filters`: those it has passed. `beyond`: what the verifier found to go beyond the evidence, where
-    the recipe keeps such rows under that label.
+    `form`: what kind of row it is (lay, compare, premise_false …). `writer`: composer, or teacher. `asked`: None for
+    rows of several questions. `patterns`: the question patterns used, so that patterns can be held out. `split`: train,
+    valid or test. `model`, `prompt_hash`, `raw` (the whole reply) and `time` (ISO 8601) are the teacher's; empty for
+    the composer, whose rows are the same bytes each time. `filters`: those it has passed. `beyond`: what the verifier
+    found to go beyond the evidence, where the recipe keeps such rows under that label.
     """
 
     form: str
     writer: str
+    asked: Asked | None = None
     patterns: tuple[str, ...] = ()
     difficulty: str = ""
     split: str = ""

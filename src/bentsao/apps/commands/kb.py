@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter, Token
-from rich.console import Console
 
 from bentsao.apps.commands import kb_reports as reports
 from bentsao.apps.commands import kb_views as views
 from bentsao.apps.commands.kb_import import Json, import_, remove
+from bentsao.apps.commands.opening import Kb, opened
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.core.files import write_text
 from bentsao.knowledge import contents
@@ -21,14 +20,12 @@ from bentsao.knowledge.check import RULES, check
 from bentsao.knowledge.compare import compare
 from bentsao.knowledge.export import FORMS, export
 from bentsao.knowledge.graph import as_html, as_svg, neighbourhood
-from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.schema import attribute_of
 from bentsao.knowledge.stats import statistics
 from bentsao.knowledge.store import Entity, KnowledgeBase
 
 app = App(name="kb", help="知识库：导入、查看、检索、检查、比较、导出。")
 
-Kb = Annotated[Path | None, Parameter(name="--kb", help="知识库文件；缺省为自带的示例知识库，首次使用时建立")]
 Limit = Annotated[int, Parameter(name="--limit", help="最多列出几条；0 为全部（--json 总是全部）")]
 
 
@@ -51,8 +48,8 @@ def stats(*, kb: Kb = None, json: Json = False) -> None:
 
         bentsao kb stats
     """
-    with _opened(kb) as opened:
-        counts = statistics(opened)
+    with opened(kb) as store:
+        counts = statistics(store)
     if json:
         views.print_json(counts.model_dump())
     else:
@@ -76,16 +73,16 @@ def show(
 
         bentsao kb show 偏头痛 --attribute 药物治疗 --json
     """
-    with _opened(kb) as opened:
-        found = _found(opened, entity)
-        facts = {one.id: opened.facts(one.id) for one in found}
+    with opened(kb) as store:
+        found = _found(store, entity)
+        facts = {one.id: store.facts(one.id) for one in found}
         if attribute is not None:
             there = dict.fromkeys(fact.attribute for said in facts.values() for fact in said)
-            facts = {one.id: opened.facts(one.id, attribute_of(attribute, one.kind) or attribute) for one in found}
+            facts = {one.id: store.facts(one.id, attribute_of(attribute, one.kind) or attribute) for one in found}
             if not any(facts.values()):
                 raise BentsaoError(f"“{entity}”没有属性“{attribute}”。它有：{'、'.join(there) or '（没有属性）'}。")
         pointing = {
-            one.id: contents.pointing(opened, contents.names_of(one)) if attribute is None else {} for one in found
+            one.id: contents.pointing(store, contents.names_of(one)) if attribute is None else {} for one in found
         }
     if json:
         views.print_json({"entities": [views.entity_json(one, facts[one.id], pointing[one.id]) for one in found]})
@@ -109,8 +106,8 @@ def search(
         bentsao kb search 搏动性头痛
     """
     _check_at_least(1, limit, "--limit")
-    with _opened(kb) as opened:
-        hits = opened.search(text, limit)
+    with opened(kb) as store:
+        hits = store.search(text, limit)
     if json:
         views.print_json({"hits": [hit.model_dump(exclude_none=True) for hit in hits]})
     else:
@@ -138,13 +135,13 @@ def link(
     """
     from bentsao.knowledge.linking import Linker
 
-    with _opened(kb) as opened:
-        linked = Linker.for_kb(opened).link(question, history)
+    with opened(kb) as store:
+        linked = Linker.for_kb(store).link(question, history)
         facts = [
             fact
             for entity in linked.entities
             for attribute in linked.attributes
-            for fact in opened.facts(entity.id, attribute.name)
+            for fact in store.facts(entity.id, attribute.name)
         ]
     if json:
         views.print_json(views.linked_json(linked, facts))
@@ -175,8 +172,8 @@ def check_(
     _check_at_least(0, limit, "--limit")
     if unknown := [name for name in rule if name not in RULES]:
         raise ConfigError(f"没有检查项 {'、'.join(unknown)}。可用：{'、'.join(RULES)}。")
-    with _opened(kb) as opened:
-        problems = list(check(opened, rule))
+    with opened(kb) as store:
+        problems = list(check(store, rule))
     if json:
         counts = Counter(problem.rule for problem in problems)
         listed = [problem.model_dump() for problem in problems]
@@ -204,7 +201,7 @@ def diff(
         bentsao kb diff 旧.kb 新.kb
     """
     _check_at_least(0, limit, "--limit")
-    with _opened(before) as old, _opened(after) as new:
+    with opened(before) as old, opened(after) as new:
         changes = list(compare(old, new))
     counts = Counter(f"{change.what}.{change.change}" for change in changes)
     if json:
@@ -238,8 +235,8 @@ def export_(
     form = form or suffixes.get(out.suffix.lower())
     if form is None:
         raise ConfigError(f"从 {out} 的扩展名看不出格式。请用 --format 指定：{'、'.join(FORMS)}。")
-    with _opened(kb) as opened:
-        done = export(opened, out, form)
+    with opened(kb) as store:
+        done = export(store, out, form)
     if json:
         views.print_json(done.model_dump())
     else:
@@ -266,8 +263,8 @@ def graph(
     if out.suffix.lower() not in drawings:
         raise ConfigError(f"--out {out} 的扩展名应是 {' 或 '.join(drawings)}。")
     _check_at_least(0, values, "--values")
-    with _opened(kb) as opened:
-        around = neighbourhood(opened, _found(opened, entity)[0], values)
+    with opened(kb) as store:
+        around = neighbourhood(store, _found(store, entity)[0], values)
     write_text(out, drawings[out.suffix.lower()](around))
     if json:
         views.print_json(reports.drawn_json(around, out))
@@ -276,14 +273,6 @@ def graph(
 
 
 # --- shared ----------------------------------------------------------------------------------------------------------
-
-
-@contextmanager
-def _opened(kb: Path | None) -> Generator[KnowledgeBase]:
-    """The knowledge base to read; None: the sample."""
-    path = sample_kb(lambda line: Console(stderr=True).print(line, style="dim")) if kb is None else kb
-    with KnowledgeBase.open(path) as opened:
-        yield opened
 
 
 def _check_at_least(least: int, value: int, flag: str) -> None:

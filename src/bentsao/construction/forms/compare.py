@@ -1,0 +1,44 @@
+"""Two subjects of one kind beside each other, in one attribute."""
+
+from __future__ import annotations
+
+from bentsao.construction.exchanges import Exchange
+from bentsao.construction.forms.pen import Pen
+from bentsao.construction.grammar import filled, pattern_id
+from bentsao.construction.phrasing import listed, marks, tidy
+from bentsao.construction.subjects import Subject, values_of
+from bentsao.core.grounding import Gap
+
+
+def compare(one: Subject, other: Subject, attribute: str, pen: Pen) -> Exchange | None:
+    """How two subjects differ in an attribute that the first has; where nothing is known of the second, it is said."""
+    words = pen.grammar.joint["compare"]
+    if not words["ask"] or one.kind != other.kind:
+        return None
+    pattern = pen.rng.choice(words["ask"])
+    short = pen.rng.choice(pen.patterns(one, attribute).short)
+    a, b = pen.name(one), pen.name(other)
+    mine, theirs = one.facts[attribute], other.facts.get(attribute, ())
+    va, ca = listed(values_of(mine)), marks(mine)
+    gaps: tuple[Gap, ...] = ()
+    if theirs:
+        vb, cb = listed(values_of(theirs)), marks(theirs, first=len(mine) + 1)
+        answer = filled(pen.rng.choice(words["both"]), a=a, b=b, short=short, va=va, vb=vb, ca=ca, cb=cb)
+        shared = [value for value in values_of(mine) if value in values_of(theirs)]
+        if shared:
+            answer += filled(pen.rng.choice(words["same"]), a=a, b=b, short=short, shared=listed(shared))
+    else:
+        answer = filled(pen.rng.choice(words["one"]), a=a, b=b, short=short, va=va, ca=ca)
+        gaps = (Gap(b, attribute),)
+    return Exchange(
+        form="compare",
+        question=filled(pattern, a=a, b=b, short=short),
+        names=(a, b),
+        attributes=(attribute,),
+        facts=(*mine, *theirs),
+        answer=tidy(answer),
+        subjects=(one.name, other.name),
+        patterns=(pattern_id(pattern),),
+        difficulty="hard",
+        gaps=gaps,
+    )

@@ -1,0 +1,157 @@
+"""The material: what the knowledge base says of each entity, ready to be put into words.
+
+Nothing is put into words here; what cannot be used is counted by reason.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from bentsao.construction.grammar import Grammar
+from bentsao.core import grounding
+from bentsao.core.records import Fact
+from bentsao.knowledge.contents import entities
+from bentsao.knowledge.schema import ATTRIBUTES, Kind
+from bentsao.knowledge.store import Entity, KnowledgeBase
+
+LONGEST_ANSWER = 600
+"""Characters of all values of an attribute together; longer ones would be documents, not answers."""
+
+MOST_VALUES = 24
+"""Values of an attribute; an answer that lists more is a table."""
+
+SPOKEN_ALIASES = ("synonym", "colloquial", "brand")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """An entity with its facts by attribute, those that can be put into words. `names`: what people call it."""
+
+    entity: Entity
+    names: tuple[str, ...]
+    facts: Mapping[str, tuple[Fact, ...]]
+
+    @property
+    def name(self) -> str:
+        """Its own name."""
+        return self.entity.name
+
+    @property
+    def kind(self) -> Kind:
+        """Its kind."""
+        return self.entity.kind
+
+    @cached_property
+    def signs(self) -> tuple[str, ...]:
+        """Symptoms of a disease, short enough to be told in a vignette."""
+        found = values_of(self.facts.get("临床症状及体征", ()))
+        return tuple(value for value in found if len(value) <= 8 and not re.search(r"[，。；、/（(]", value))
+
+
+@dataclass(frozen=True)
+class Material:
+    """Subjects, and what was left out by reason: entity or attribute → count.
+
+    whole: the material that this is a part of; None for a whole one.
+    """
+
+    subjects: tuple[Subject, ...]
+    left_out: Counter[str]
+    whole: Material | None = None
+
+    def part(self, keep: Callable[[Subject], bool]) -> Material:
+        """Only some of the subjects. False values are still drawn from all."""
+        return Material(tuple(filter(keep, self.subjects)), Counter(), self.whole or self)
+
+    @cached_property
+    def by_kind(self) -> dict[Kind, list[Subject]]:
+        """The subjects of each kind, in their order."""
+        found: dict[Kind, list[Subject]] = {}
+        for subject in self.subjects:
+            found.setdefault(subject.kind, []).append(subject)
+        return found
+
+    @cached_property
+    def named(self) -> dict[str, Subject]:
+        """The subjects by every name; a name that several have is the first one's."""
+        found: dict[str, Subject] = {}
+        for subject in self.subjects:
+            for name in (subject.name, *(alias.text for alias in subject.entity.aliases)):
+                found.setdefault(name, subject)
+        return found
+
+    @cached_property
+    def pools(self) -> dict[tuple[Kind, str], list[tuple[Subject, str]]]:
+        """Every short value of an attribute with whose it is, to draw false ones from."""
+        if self.whole is not None:
+            return self.whole.pools
+        found: dict[tuple[Kind, str], list[tuple[Subject, str]]] = {}
+        for subject in self.subjects:
+            for attribute, facts in subject.facts.items():
+                pool = found.setdefault((subject.kind, attribute), [])
+                pool += [(subject, value) for value in values_of(facts) if len(value) <= 16]
+        return found
+
+
+def gather(kb: KnowledgeBase, grammar: Grammar, *, kinds: Iterable[Kind] | None = None) -> Material:
+    """The subjects of a knowledge base that the grammar has words for, by id. kinds: only these; None: all."""
+    left_out: Counter[str] = Counter()
+    subjects: list[Subject] = []
+    wanted = None if kinds is None else set(kinds)
+    for entity in entities(kb):
+        if wanted is not None and entity.kind not in wanted:
+            continue
+        if not _is_sayable(entity.name):
+            left_out[f"实体名不适合放进句子（{entity.kind}）"] += 1
+            continue
+        facts = _usable(kb.facts(entity.id), entity.kind, grammar, left_out)
+        if not facts:
+            left_out[f"没有能写成问答的事实的实体（{entity.kind}）"] += 1
+            continue
+        spoken = (alias.text for alias in entity.aliases if alias.type in SPOKEN_ALIASES and _is_sayable(alias.text))
+        subjects.append(Subject(entity, tuple(dict.fromkeys((entity.name, *spoken))), facts))
+    return Material(tuple(subjects), left_out)
+
+
+def values_of(facts: Sequence[Fact]) -> tuple[str, ...]:
+    """The values of several facts, each once."""
+    return tuple(dict.fromkeys(value for fact in facts for value in fact.values))
+
+
+def _usable(facts: Sequence[Fact], kind: Kind, grammar: Grammar, left_out: Counter[str]) -> dict[str, tuple[Fact, ...]]:
+    grouped: dict[str, list[Fact]] = {}
+    for fact in facts:
+        grouped.setdefault(fact.attribute, []).append(fact)
+    usable: dict[str, tuple[Fact, ...]] = {}
+    for attribute, found in grouped.items():
+        values = values_of(found)
+        if (kind, attribute) not in grammar.attributes:
+            left_out[f"没有句式的属性：{kind}·{attribute}"] += len(values)
+        elif len(values) > MOST_VALUES or sum(map(len, values)) > LONGEST_ANSWER:
+            left_out[f"一次说不完的事实：{attribute}"] += len(values)
+        elif not ATTRIBUTES[attribute].many and len({fact.qualifier for fact in found}) < len(found):
+            left_out[f"各来源说法不一的事实：{attribute}"] += len(values)
+        else:
+            usable[attribute] = grounding.in_order(_once(found))
+    return usable
+
+
+def _once(facts: Sequence[Fact]) -> list[Fact]:
+    """The facts, each value under one condition at its first place only; those left without a value go."""
+    seen: set[tuple[str | None, str]] = set()
+    kept: list[Fact] = []
+    for fact in facts:
+        values = tuple(value for value in dict.fromkeys(fact.values) if (fact.qualifier, value) not in seen)
+        seen |= {(fact.qualifier, value) for value in values}
+        if values:
+            kept.append(fact if values == fact.values else fact.model_copy(update={"values": values}))
+    return kept
+
+
+def _is_sayable(name: str) -> bool:
+    """Whether a name can stand in a sentence as it is."""
+    return 2 <= len(name) <= 24 and not re.search(r"[，。；：？！、｜|\[\]{}\n]", name)
