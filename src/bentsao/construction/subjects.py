@@ -136,20 +136,8 @@ def _usable(facts: Sequence[Fact], kind: Kind, grammar: Grammar, left_out: Count
         elif not ATTRIBUTES[attribute].many and len({fact.qualifier for fact in found}) < len(found):
             left_out[f"各来源说法不一的事实：{attribute}"] += len(values)
         else:
-            usable[attribute] = grounding.in_order(_once(found))
+            usable[attribute] = grounding.in_order(found)
     return usable
-
-
-def _once(facts: Sequence[Fact]) -> list[Fact]:
-    """The facts, each value under one condition at its first place only; those left without a value go."""
-    seen: set[tuple[str | None, str]] = set()
-    kept: list[Fact] = []
-    for fact in facts:
-        values = tuple(value for value in dict.fromkeys(fact.values) if (fact.qualifier, value) not in seen)
-        seen |= {(fact.qualifier, value) for value in values}
-        if values:
-            kept.append(fact if values == fact.values else fact.model_copy(update={"values": values}))
-    return kept
 
 
 def _is_sayable(name: str) -> bool:

@@ -8,7 +8,7 @@ is about, then what it asks for; the knowledge base gives the facts; the model a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from bentsao.core.records import Evidence, Fact, Message
@@ -85,11 +85,27 @@ def number_facts(facts: Sequence[Fact]) -> tuple[Evidence, ...]:
 
 
 def in_order(facts: Iterable[Fact]) -> tuple[Fact, ...]:
-    """Facts in the order of their numbers: by subject and attribute as these come, what holds always first."""
+    """Facts in the order of their numbers: by subject and attribute as these come, what holds always first.
+
+    A value that another source says too, under the same condition, is kept at its first place only.
+    """
     grouped: dict[tuple[str, str], list[Fact]] = {}
     for fact in facts:
         grouped.setdefault((fact.subject, fact.attribute), []).append(fact)
-    return tuple(fact for group in grouped.values() for fact in sorted(group, key=lambda f: f.qualifier is not None))
+    return tuple(fact for group in grouped.values() for fact in _once(sorted(group, key=_is_conditional)))
+
+
+def _is_conditional(fact: Fact) -> bool:
+    return fact.qualifier is not None
+
+
+def _once(facts: Iterable[Fact]) -> Iterator[Fact]:
+    seen: set[tuple[str | None, str]] = set()
+    for fact in facts:
+        values = tuple(value for value in dict.fromkeys(fact.values) if (fact.qualifier, value) not in seen)
+        seen |= {(fact.qualifier, value) for value in values}
+        if values:
+            yield fact if values == fact.values else fact.model_copy(update={"values": values})
 
 
 def fact_line(fact: Fact) -> str:
