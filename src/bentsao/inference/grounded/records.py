@@ -1,0 +1,85 @@
+"""What goes into grounded answering and what comes out."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from pydantic import Field
+
+from bentsao.core.grounding import Gap
+from bentsao.core.records import Evidence, Record
+
+Path = Literal["both", "model", "linker", "bm25", "oracle"]
+"""Who says what a question is about: the tuned model, the linker, both together, a full-text search, or the caller."""
+
+PATHS: tuple[Path, ...] = get_args(Path)
+
+
+class Policy(Record):
+    """How to answer.
+
+    path: who says what is asked. guard: "remove" takes out sentences of the answer that the facts do not bear out,
+    "mark" leaves them with a warning, "off" leaves them. most_values: the most values that are put before the model;
+    what is beyond is counted in `GroundedAnswer.left_out`. nearest: how alike (0 to 1) a misspelt name must be to the
+    name it is taken for.
+    """
+
+    path: Path = "both"
+    guard: Literal["remove", "mark", "off"] = "remove"
+    most_values: int = Field(default=60, ge=1)
+    nearest: float = Field(default=0.75, ge=0, le=1)
+
+
+class Aim(Record):
+    """What a question is about, as one of the ways found it: own names of entities of the base, and attributes.
+
+    names: the entities as the person calls them, in the same order. unknown: names that the base does not have.
+    ask_back: entities between which the question leaves open which is meant. sure: whether both ways agree.
+    """
+
+    entities: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+    ask_back: tuple[str, ...] = ()
+    sure: bool = False
+
+
+class GroundedQuestion(Record):
+    """A question with what the person asked before, oldest first. aim: what it is about, for the path "oracle" only."""
+
+    id: str
+    question: str
+    history: tuple[str, ...] = ()
+    aim: Aim | None = None
+
+
+class GroundedAnswer(Record):
+    """An answer with what it stands on.
+
+    abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks which
+    of these is meant. raw: the model's words before the guard. removed: sentences that the guard took out or marked,
+    with the reason. gaps: what was looked up in vain. left_out: values that did not fit before the model.
+    by_model, by_linker: what each way found; None where it was not asked. finish: as in Answer; "end" for answers that
+    no model wrote. bundle: the hash of the bundle that answered; empty without one.
+    """
+
+    id: str
+    question: str
+    answer: str
+    entities: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    abstained: bool = False
+    path: Path = "both"
+    ask_back: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
+    removed: tuple[tuple[str, str], ...] = ()
+    left_out: int = 0
+    raw: str = ""
+    finish: Literal["end", "length"] = "end"
+    tokens: int = 0
+    seconds: float = 0.0
+    by_model: Aim | None = None
+    by_linker: Aim | None = None
+    bundle: str = ""

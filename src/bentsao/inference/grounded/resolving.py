@@ -1,0 +1,119 @@
+"""What a question is about: by the linker, by a full-text search, by the model's words, and by both together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bentsao.core.grounding import names_in
+from bentsao.inference.grounded.records import Aim, GroundedQuestion
+from bentsao.knowledge.linking import Linked, LinkedEntity, Linker
+from bentsao.knowledge.schema import ATTRIBUTES, can_have
+from bentsao.knowledge.store import KnowledgeBase
+
+_BESIDE = 0.9
+"""What share of the best entity's score another of its kind must reach to be meant as well."""
+
+_MOST_ENTITIES = 3
+
+
+class Resolver:
+    """Finds the entities and attributes of questions in one knowledge base."""
+
+    def __init__(self, kb: KnowledgeBase, linker: Linker, nearest: float) -> None:
+        self._kb = kb
+        self._linker = linker
+        self._nearest = nearest
+
+    def by_linker(self, asked: GroundedQuestion) -> Aim:
+        """As the linker reads the question and what was asked before."""
+        linked = self._linker.link(asked.question, asked.history)
+        meant = _meant(linked)
+        return Aim(
+            entities=tuple(entity.name for entity in meant),
+            names=tuple(entity.surface or entity.name for entity in meant),
+            attributes=tuple(attribute.name for attribute in linked.attributes),
+            ask_back=linked.ask_back,
+        )
+
+    def by_search(self, asked: GroundedQuestion) -> Aim:
+        """The entity whose name comes first in a full-text search (BM25); attributes as the linker reads them.
+
+        This is the way without any learning that papers compare with.
+        """
+        hits = self._kb.search(asked.question, 10)
+        found = next((hit.entity for hit in hits if hit.entity is not None), None)
+        attributes = tuple(attribute.name for attribute in self._linker.link(asked.question, asked.history).attributes)
+        names = (found.name,) if found else ()
+        return Aim(entities=names, names=names, attributes=attributes)
+
+    def by_model(self, entity_reply: str, attribute_reply: str) -> Aim:
+        """The model's two replies, brought onto the knowledge base."""
+        entities: list[str] = []
+        names: list[str] = []
+        unknown: list[str] = []
+        for name in names_in(entity_reply)[:_MOST_ENTITIES]:
+            found = self.nearest(name)
+            if found is None:
+                unknown.append(name)
+            elif found not in entities:
+                entities.append(found)
+                names.append(name)
+        attributes = tuple(name for name in names_in(attribute_reply) if name in ATTRIBUTES)
+        return Aim(entities=tuple(entities), names=tuple(names), attributes=attributes, unknown=tuple(unknown))
+
+    def nearest(self, name: str) -> str | None:
+        """The entity of the base that is called so, or nearly so; None where none is near enough."""
+        if entity := self._kb.entity(name):
+            return entity.name
+        for entity in self._linker.link(name).entities:
+            covered = len(entity.surface) >= len(name) - 1
+            if covered and (entity.match in ("exact", "alias", "variant") or entity.score >= self._nearest):
+                return entity.name
+        return None
+
+    def both(self, model: Aim, linker: Aim) -> Aim:
+        """One aim of two. The rule was chosen by measuring on training entities: see docs/grounded.md."""
+        if set(model.entities) == set(linker.entities):
+            entities, names, unknown = linker.entities, linker.names, model.unknown
+        elif self._is_within_unknown(model, linker):
+            entities, names, unknown = (), (), model.unknown
+        elif linker.entities:
+            entities, names, unknown = linker.entities, linker.names, ()
+        else:
+            entities, names, unknown = model.entities, model.names, model.unknown
+        attributes = linker.attributes or model.attributes
+        sure = entities == model.entities and set(attributes) == set(model.attributes)
+        ask_back = linker.ask_back if not entities or (linker.ask_back and not model.entities) else ()
+        return Aim(
+            entities=entities,
+            names=names,
+            attributes=attributes,
+            unknown=() if entities else unknown,
+            ask_back=ask_back,
+            sure=sure,
+        )
+
+    def able(self, aim: Aim) -> list[tuple[str, str]]:
+        """The (entity, attribute) pairs of an aim that its entities can have at all, entity by entity."""
+        pairs: list[tuple[str, str]] = []
+        for name in aim.entities:
+            entity = self._kb.entity(name)
+            if entity is not None:
+                pairs += [(name, attribute) for attribute in aim.attributes if can_have(entity.kind, attribute)]
+        return pairs
+
+    @staticmethod
+    def _is_within_unknown(model: Aim, linker: Aim) -> bool:
+        """Whether what the linker found is only a part of a longer name that the model read and the base has not."""
+        return bool(linker.names) and all(
+            any(name != whole and name in whole for whole in model.unknown) for name in linker.names
+        )
+
+
+def _meant(linked: Linked) -> Sequence[LinkedEntity]:
+    """The best entity, and others of its kind that are as good: two that are compared."""
+    if not linked.entities:
+        return ()
+    best = linked.entities[0]
+    beside = [one for one in linked.entities[1:] if one.kind == best.kind and one.score >= _BESIDE * best.score]
+    return (best, *beside)[:_MOST_ENTITIES]
