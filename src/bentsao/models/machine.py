@@ -24,7 +24,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
 }
 """The optional parts of the installation and the packages of each; `pip install 'bentsao[NAME]'` adds one."""
 
-PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
+PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors", "ctranslate2")
 
 DTYPES: dict[str, torch.dtype] = {
     "float32": torch.float32,
@@ -79,7 +79,7 @@ def inspect_machine() -> Machine:
     return Machine(
         system=f"{platform.system()} {platform.machine()}",
         versions={"python": platform.python_version(), **{p: v for p in PACKAGES if (v := _version(p))}},
-        cores=_cores(),
+        cores=available_cores(),
         devices=tuple(_describe(device) for device in devices()),
         cache=str(cache),
         disk=shutil.disk_usage(there).free,
@@ -217,7 +217,7 @@ def _has_bfloat16(device: torch.device) -> bool:
         return False
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """Physical cores that this process may use; where that is not known, logical ones."""
     allowed = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(psutil.cpu_count(logical=False) or allowed, allowed)

@@ -41,8 +41,12 @@ class ModelChoice:
             help="对话格式的名字或模板 JSON 文件；缺省用适配器里存的（没有适配器时用基座的）",
         ),
     ] = None
+    engine: Annotated[
+        Literal["auto", "transformers", "ctranslate2"],
+        Parameter(help="auto：没有 GPU 时用 ctranslate2（int8，快几倍），它不支持的架构与有 GPU 时用 transformers"),
+    ] = "auto"
     device: Annotated[str | None, Parameter(help="cpu、cuda、cuda:1、mps …；缺省自动选")] = None
-    dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选")] = None
+    dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选（ctranslate2：int8）")] = None
     quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载（需要 CUDA）")] = None
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
     # `bool | int` takes a value (True, False, 1, 0), as the original's flags are written, as well as none.
@@ -68,6 +72,7 @@ class ModelChoice:
             dtype=self.dtype,
             quantization="8bit" if self.load_8bit else self.quantization,
             trust_remote_code=self.trust_remote_code,
+            engine=self.engine,
         )
 
     def without_adapter(self) -> ModelChoice:

@@ -1,0 +1,298 @@
+"""The engine for CPUs: CTranslate2, with the adapter merged into the weights (see `models/converting.py`).
+
+In float32 its greedy text is the reference's, token by token. What differs:
+- beams are ranked and ended by other rules than transformers', so with several beams the text may be another;
+- a seed gives the same draws each time, but not those of another engine; within beams nothing is drawn;
+- where layers attend to a window only (Gemma 3), the part of a prompt beyond the window is read token by token: exact,
+  but slow, and not together with control of repetition, which would count that part as said.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import ctranslate2
+import torch
+
+from bentsao.core.errors import ConfigError, ModelError
+from bentsao.core.formats import ChatFormat
+from bentsao.core.rendering import stop_ids
+from bentsao.inference.decoding import Decoding
+from bentsao.inference.engine import Generated, MemoryShortageError, check_prompts
+from bentsao.inference.streaming import RowText
+from bentsao.models.converting import Converted
+from bentsao.models.machine import available_cores, memory
+from bentsao.models.tokens import HFTokens
+
+Prompts = Sequence[Sequence[int]]
+_Model = Any
+"""`ctranslate2.Generator`, which has no types."""
+
+
+class CTranslate2Engine:
+    """Fulfils `Engine` for a converted folder.
+
+    name: identifies the weights. threads: None measures how many are fastest, once a process.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        account: Converted,
+        tokens: HFTokens,
+        chat_format: ChatFormat,
+        *,
+        name: str,
+        threads: int | None = None,
+    ) -> None:
+        self.name = name
+        self.tokens = tokens
+        self.chat_format = chat_format
+        self.context = account.context
+        self._folder = folder
+        self._account = account
+        self._stops = stop_ids(chat_format, tokens)
+        check_prompts([sorted(self._stops)], account.vocabulary, self.context)
+        self._threads = threads or best_threads(folder, account.precision)
+        self._model = open_generator(folder, account.precision, self._threads)
+
+    def generate(
+        self,
+        prompts: Prompts,
+        decoding: Decoding,
+        *,
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[Generated]:
+        """See `Engine.generate`. Raises ConfigError for sampling within beams.
+
+        Ctrl-C stops the model after the token at work; with several beams, it finishes behind the caller's back.
+        """
+        if decoding.beams > 1 and decoding.temperature > 0:
+            raise ConfigError(
+                "ctranslate2 引擎不能在束搜索中采样（beams > 1 且 temperature > 0）。"
+                "请去掉其中一个，或用 --engine transformers。"
+            )
+        check_prompts(prompts, self._account.vocabulary, self.context)
+        groups = list(self._groups(prompts, decoding))
+        found: dict[int, Generated] = {}
+        with self._drawing(decoding) as model:
+            for group in groups:
+                texts: list[RowText] = []
+                if on_text and decoding.beams == 1:
+                    texts = [RowText(self.tokens.decode, on_text, row) for row in group.rows]
+                answers = self._continue(model, [prompts[row] for row in group.rows], group.limit, decoding, texts)
+                found.update(zip(group.rows, map(self._cut, answers), strict=True))
+        if on_text and decoding.beams > 1:
+            for row in range(len(prompts)):
+                on_text(row, found[row].text)
+        return [found[row] for row in range(len(prompts))]
+
+    def _groups(self, prompts: Prompts, decoding: Decoding) -> Generator[_Group]:
+        """What is generated together: prompts of about the same length.
+
+        A prompt is read at once up to the length of the group's shortest; what is longer costs a step a token, as if
+        it were generated, so up to half an answer's length is worth sharing the steps. Control of repetition counts
+        what is read that way as said; with it, a group's prompts are of one length.
+        """
+        controlled = decoding.repetition_penalty != 1 or decoding.no_repeat_ngram > 0
+        spread = 0 if controlled else decoding.max_new_tokens // 2
+        if controlled:
+            self._check_window(max(map(len, prompts), default=0))
+        group: _Group | None = None
+        for row in sorted(range(len(prompts)), key=lambda row: len(prompts[row])):
+            length = len(prompts[row])
+            limit = min(decoding.max_new_tokens, self.context - length)
+            # A prompt of one token leaves nothing to read at once; beside it, CTranslate2 takes prompts for answers.
+            wide = 0 if group and group.shortest == 1 else spread
+            if group and limit == group.limit and length <= group.shortest + wide:
+                group.rows.append(row)
+                continue
+            if group:
+                yield group
+            group = _Group([row], limit, length)
+        if group:
+            yield group
+
+    def _check_window(self, longest: int) -> None:
+        window = self._account.window
+        if window and longest > window:
+            raise ModelError(
+                f"提示有 {longest} 个 token，超过了模型的滑动窗口（{window}）；ctranslate2 引擎这时不能控制重复。"
+                "请去掉 --repetition-penalty 与 --no-repeat-ngram，或缩短问题，或用 --engine transformers。"
+            )
+
+    @contextmanager
+    def _drawing(self, decoding: Decoding) -> Generator[_Model]:
+        """The model to generate with; a seeded run has its own, because a seed counts only before the first draw."""
+        if decoding.temperature == 0:
+            yield self._model
+            return
+        ctranslate2.set_random_seed(decoding.seed % _SEEDS)
+        yield open_generator(self._folder, self._account.precision, self._threads)
+
+    def _continue(
+        self,
+        model: _Model,
+        prompts: Prompts,
+        limit: int,
+        decoding: Decoding,
+        texts: Sequence[RowText],
+    ) -> list[list[int]]:
+        """The new ids of each prompt, the one that ended it included. texts: told of them as they come, where given."""
+        asked = [[str(number) for number in prompt] for prompt in prompts]
+        window = self._account.window
+        if window and len(asked[0]) > window:
+            # One that is short enough, to be given up at once: only its length is then read at once.
+            asked.append(asked[0][:window])
+        self._check_memory(asked, limit, decoding)
+        steps: SimpleQueue[tuple[int, int]] = SimpleQueue()
+        cancelled = threading.Event()
+
+        def step(result: Any) -> bool:
+            steps.put((result.batch_id, result.token_id))
+            return cancelled.is_set() or result.batch_id >= len(prompts)
+
+        with _memory_checked(len(prompts)):
+            pending = model.generate_batch(
+                asked,
+                asynchronous=True,
+                callback=step if decoding.beams == 1 else None,
+                max_length=limit,
+                include_prompt_in_result=False,
+                end_token=sorted(self._stops),
+                return_end_token=True,
+                beam_size=decoding.beams,
+                repetition_penalty=decoding.repetition_penalty,
+                no_repeat_ngram_size=decoding.no_repeat_ngram,
+                **self._sampling(decoding),
+            )
+            try:
+                while not all(answer.done() for answer in pending):
+                    self._pass_on(steps, texts, wait=_POLL)
+                self._pass_on(steps, texts, wait=0)
+            except BaseException:
+                cancelled.set()
+                if decoding.beams == 1:
+                    for answer in pending:
+                        answer.result()
+                raise
+            found = [answer.result().sequences_ids[0] for answer in pending]
+        for text in texts:
+            text.end()
+        return found[: len(prompts)]
+
+    def _pass_on(self, steps: SimpleQueue[tuple[int, int]], texts: Sequence[RowText], *, wait: float) -> None:
+        """Hand the new tokens on to the texts, in this thread; wait so many seconds for the first."""
+        deadline = time.monotonic() + wait
+        while True:
+            try:
+                row, token = steps.get(timeout=max(0, deadline - time.monotonic()))
+            except Empty:
+                return
+            if row < len(texts) and token not in self._stops:
+                texts[row].add(token)
+
+    def _sampling(self, decoding: Decoding) -> dict[str, Any]:
+        if decoding.temperature == 0:
+            return {}
+        return {
+            "sampling_temperature": decoding.temperature,
+            "sampling_topp": decoding.top_p,
+            "sampling_topk": min(decoding.top_k, self._account.vocabulary),
+        }
+
+    def _cut(self, ids: list[int]) -> Generated:
+        ended = bool(ids) and ids[-1] in self._stops
+        kept = ids[:-1] if ended else ids
+        return Generated(tuple(kept), self.tokens.decode(kept), "end" if ended else "length")
+
+    def _check_memory(self, asked: Sequence[Sequence[str]], limit: int, decoding: Decoding) -> None:
+        """Keys and values of all rows, and three copies of a step's logits, must fit into what is free.
+
+        Said beforehand, because a system out of memory kills the process without a word.
+        """
+        rows = len(asked) * decoding.beams
+        longest = max(map(len, asked)) + limit
+        needed = rows * (longest * self._account.cache_bytes + 3 * 4 * self._account.vocabulary)
+        if needed > memory(torch.device("cpu"))[0]:
+            raise MemoryShortageError(_shortage(len(asked)))
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Prompts that are generated together: their rows, how many new tokens each may have, the shortest's length."""
+
+    rows: list[int]
+    limit: int
+    shortest: int
+
+
+_POLL = 0.02
+"""Seconds between two looks whether the answers are done."""
+
+_SEEDS = (1 << 32) - 1
+"""Seeds are below this; this one itself means no seed."""
+
+
+def open_generator(folder: Path, precision: str, threads: int) -> _Model:
+    """The model, computing in that precision. Raises ModelError where it cannot be opened."""
+    try:
+        return ctranslate2.Generator(str(folder), compute_type=precision, intra_threads=threads)
+    except (RuntimeError, ValueError) as error:
+        raise ModelError(f"打不开转换好的模型 {folder}：{error}。请删去这个目录，再运行一次。") from None
+
+
+@cache
+def best_threads(folder: Path, precision: str) -> int:
+    """How many threads generate fastest, by trying 1, 2, 4 … up to the cores; takes a second or two.
+
+    On cores shared with others, one thread too many loses 5 to 7 times the speed. Where OMP_NUM_THREADS is set, that.
+    """
+    stated = os.environ.get("OMP_NUM_THREADS", "")
+    if stated.isdigit() and int(stated) > 0:
+        return int(stated)
+    cores = available_cores()
+    best, fewest = 1, float("inf")
+    for threads in sorted({cores, *(1 << power for power in range(cores.bit_length()))}):
+        if cores == 1:
+            break
+        seconds = _seconds_a_step(open_generator(folder, precision, threads))
+        if seconds > fewest:
+            break
+        best, fewest = threads, seconds
+    return best
+
+
+def _seconds_a_step(model: _Model) -> float:
+    """The better of two measurements of eight steps, after four to warm up."""
+
+    def measure(steps: int) -> float:
+        started = time.perf_counter()
+        model.generate_batch([["1"]], max_length=steps, min_length=steps)
+        return (time.perf_counter() - started) / steps
+
+    measure(4)
+    return min(measure(8), measure(8))
+
+
+@contextmanager
+def _memory_checked(rows: int) -> Generator[None]:
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and "memory" not in str(error) and "alloc" not in str(error):
+            raise
+        raise MemoryShortageError(_shortage(rows)) from None
+
+
+def _shortage(rows: int) -> str:
+    return f"内存不足，{rows} 个问题一批放不下。请减小每批的条数，或换小一些的模型。"
