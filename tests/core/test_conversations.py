@@ -210,6 +210,22 @@ def test_prefixes_are_merged_and_counted() -> None:
     assert ([c.id for c in kept], merged) == (["long", "other"], 2)
 
 
+def test_what_counts_for_another_loss_is_no_copy() -> None:
+    plain = conversation("plain", "甲", "乙")
+    ask, answer = plain.messages
+    grounded = plain.model_copy(update={"messages": (ask, answer.model_copy(update={"part": "entity"}))})
+    assert merge_prefixes([plain, grounded]) == ([plain, grounded], 0)
+
+
+def test_a_turn_may_say_which_loss_it_counts_for(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答", "part": "entity"}]}
+    (read,) = read_conversations(write(tmp_path / "a.jsonl", [row])).conversations
+    assert [m.part for m in read.messages] == ["", "entity"]
+    row["messages"][1]["part"] = "entitty"
+    with pytest.raises(DataError, match=r"messages\[1\]\.part.*'entitty'.*instruction、entity、attribute、answer"):
+        read_conversations(write(tmp_path / "b.jsonl", [row]))
+
+
 @given(st.lists(st.lists(st.sampled_from("甲乙"), min_size=2, max_size=6), max_size=8))
 def test_merging_loses_no_turn(dialogues: list[list[str]]) -> None:
     rows = [conversation(str(n), *said[: len(said) // 2 * 2]) for n, said in enumerate(dialogues)]

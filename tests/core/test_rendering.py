@@ -67,6 +67,43 @@ def test_learning_the_prompt_shifts_the_whole_text_by_one(name: str) -> None:
         assert row.targets[-1] == END_ID
 
 
+def in_parts(*said: str) -> list[Message]:
+    parts = ("entity", "attribute", "answer")
+    return [m.model_copy(update={"part": parts[n // 2]}) if n % 2 else m for n, m in enumerate(talk(*said))]
+
+
+def letters(row: Row) -> str:
+    """The part of each learnt position: i, e, t (attribute) or a; `_` is not learnt."""
+    names = {"instruction": "i", "entity": "e", "attribute": "t", "answer": "a"}
+    text = "".join(names[part] * (end - start) for part, start, end in row.spans())
+    return "".join("_" if target == IGNORE else letter for letter, target in zip(text, row.targets, strict=True))
+
+
+def test_three_turns_in_one_row_keep_their_three_parts() -> None:
+    messages = in_parts("甲", "乙丙", "丁", "戊", "己", "庚辛")
+    (row,) = render(messages, FORMATS["plain"], CharTokens(start=False)).rows
+    assert show(row.ids) == "问：甲\n答：乙丙<e>\n问：丁\n答：戊<e>\n问：己\n答：庚辛"
+    assert show(row.targets) == "_____乙丙<e>_______戊<e>_______庚辛<e>"
+    assert letters(row) == "_____eee_______tt_______aaa"
+    assert row.learnt_by_part() == {"entity": 3, "attribute": 2, "answer": 3}
+    (row,) = render(messages, from_base(TEMPLATE), CharTokens(write_turns)).rows
+    assert letters(row).replace("_", "") == "eeettaaa"
+    (row,) = render(messages, FORMATS["plain"], CharTokens(start=False), learn_prompt=True).rows
+    assert letters(row) == "e" * 8 + "t" * 9 + "a" * 10
+
+
+def test_parts_survive_where_history_makes_a_row_a_turn() -> None:
+    rows = render(in_parts("甲", "乙", "丙", "丁", "戊", "己"), FORMATS["literature_template"], CharTokens()).rows
+    assert [letters(row).lstrip("_") for row in rows] == ["ee", "tt", "aa"]
+
+
+def test_a_turn_without_a_part_is_an_instruction() -> None:
+    messages = [*talk("甲", "乙", "丙", "丁"), *in_parts("戊", "己")]
+    (row,) = render(messages, FORMATS["plain"], CharTokens()).rows
+    assert letters(row).replace("_", "") == "iiiiee"
+    assert len(row.parts) == 2
+
+
 texts = st.text(min_size=1, max_size=12).filter(lambda t: t.strip() != "")
 dialogues = st.lists(texts, min_size=2, max_size=8).map(lambda t: t[: len(t) // 2 * 2]).map(lambda t: talk(*t))
 formats = st.sampled_from([*FORMATS.values(), from_base(TEMPLATE)])

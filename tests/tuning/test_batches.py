@@ -49,4 +49,13 @@ def test_rows_are_padded_on_the_right() -> None:
     assert batch.ids.tolist() == [[1, 2, 3], [1, 2, 7]]
     assert batch.mask.tolist() == [[1, 1, 1], [1, 1, 0]]
     assert batch.targets.tolist() == [[IGNORE, IGNORE, 9], [IGNORE, 9, IGNORE]]
+    assert batch.parts.tolist() == [[0, 0, 0], [0, 0, 0]]
     assert batch.places == (1, 0)
+
+
+def test_each_position_says_which_loss_it_counts_for() -> None:
+    whole = Row((1, 2, 3, 4, 5), (9, 9, IGNORE, 9, 9), (("entity", 2), ("attribute", 4), ("answer", 5)))
+    batch = stack([0, 1], [whole, *make_rows([2])], 7, torch.device("cpu"))
+    assert batch.parts.tolist() == [[1, 1, 2, 2, 3], [0, 0, 0, 0, 0]]
+    assert whole.learnt_by_part() == {"entity": 2, "attribute": 1, "answer": 1}
+    assert make_rows([2])[0].learnt_by_part() == {"instruction": 1}

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from bentsao.core.errors import ConfigError, DataError
+from bentsao.core.grounding import PARTS
 from bentsao.tuning.data import gather
 from bentsao.tuning.recipe import DataPart, load_recipe
 
@@ -83,3 +84,27 @@ def test_recipes_report_every_wrong_key_and_value(tmp_path: Path) -> None:
     assert load_recipe(None, {"lora.rank": 4}).lora.rank == 4
     with pytest.raises(ValidationError):
         load_recipe(None, {}).lora.rank = 3  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_the_weights_of_the_parts(tmp_path: Path) -> None:
+    assert set(load_recipe(None, {}).training.part_weights.values()) == {1.0}
+    path = tmp_path / "r.toml"
+    path.write_text("[training]\npart_weights = { entity = 2.0, instruction = 0 }\n", encoding="utf-8")
+    recipe = load_recipe(path, {"training.part_weights.answer": 0.5})
+    assert recipe.training.part_weights == {"instruction": 0.0, "entity": 2.0, "attribute": 1.0, "answer": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [
+        ({"entitty": 1.0}, "没有名为 entitty 的部分。可用：instruction、entity、attribute、answer"),
+        ({"entity": -0.5}, "不小于 0 的数，这里有 entity = -0.5"),
+        ({"entity": float("nan")}, "entity = nan"),
+        ({"answer": float("inf")}, "answer = inf"),
+        (dict.fromkeys(PARTS, 0), "不能全是 0"),
+    ],
+)
+def test_weights_that_cannot_be_are_refused(weights: dict[str, float], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason) as error:
+        load_recipe(None, {"training.part_weights": weights})
+    assert "Value error" not in str(error.value)

@@ -35,3 +35,6 @@ def test_two_processes_have_the_losses_of_one(tmp_path: Path) -> None:
     assert len(one["train"]) == 12
     assert two["train"] == pytest.approx(one["train"], rel=1e-5)
     assert two["valid"] == pytest.approx(one["valid"], rel=1e-5)
+    assert two["train_parts"] == pytest.approx(one["train_parts"], rel=1e-5)
+    assert len(one["valid_parts"]) == 4 * len(one["valid"])
+    assert two["valid_parts"] == pytest.approx(one["valid_parts"], rel=1e-5)

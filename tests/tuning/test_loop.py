@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -14,6 +15,7 @@ from accelerate import Accelerator
 from peft import PeftModel
 
 from bentsao.core.errors import ConfigError, ModelError
+from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
 from bentsao.tuning.checkpoints import checkpoints, open_run
 from bentsao.tuning.loop import EvalRecord, Job, StepRecord, learning_rate_shape, train
@@ -51,6 +53,15 @@ def rows(count: int, seed: int = 0) -> list[Row]:
         ids = torch.randint(5, 60, (size,), generator=generator).tolist()
         out.append(Row(tuple(ids), (IGNORE, *[7 + i % 2 for i in ids[1:]])))  # can be learnt
     return out
+
+
+def in_parts(some: list[Row]) -> list[Row]:
+    """The rows with the first half of each counted for one part and the second for another, by turns."""
+    names = list(PARTS)
+    return [
+        replace(row, parts=((names[n % 4], len(row.ids) // 2), (names[(n + 1) % 4], len(row.ids))))
+        for n, row in enumerate(some)
+    ]
 
 
 def model(dropout: float = 0.0, kind: Kind = "llama") -> PeftModel:
@@ -93,10 +104,69 @@ def test_the_loss_falls_and_the_best_adapter_is_kept(tmp_path: Path) -> None:
 
 def test_the_gradient_does_not_depend_on_micro_batches(tmp_path: Path) -> None:
     one, many = Log(), Log()
-    run(job(tmp_path / "a", micro=10_000), one)
-    run(job(tmp_path / "b", micro=1), many)
+    for log, name, micro in ((one, "a", 10_000), (many, "b", 1)):
+        a_job = job(tmp_path / name, micro=micro, part_weights=WEIGHTS)
+        run(replace(a_job, train=in_parts(rows(26))), log)
     for a, b in zip(one.steps, many.steps, strict=True):
         assert a.loss == pytest.approx(b.loss, rel=1e-4)
+        assert a.by_part == pytest.approx(b.by_part, rel=1e-4)
+
+
+WEIGHTS = {"instruction": 0.5, "entity": 2.0, "attribute": 0.0, "answer": 1.0}
+
+
+def test_weights_of_1_change_nothing_and_the_losses_are_shown_by_part(tmp_path: Path) -> None:
+    plain, parted = Log(), Log()
+    one, two = job(tmp_path / "a"), job(tmp_path / "b")
+    expected = run(one, plain)
+    got = run(replace(two, train=in_parts(rows(26)), valid=in_parts(rows(6, seed=9))), parted)
+    assert [s.loss for s in parted.steps] == [s.loss for s in plain.steps]
+    assert [e.loss for e in parted.evals] == [e.loss for e in plain.evals]
+    for a, b in zip(expected.parameters(), got.parameters(), strict=True):
+        assert torch.equal(a, b)
+    assert all(s.by_part == {} for s in plain.steps)
+    learnt = Counter[str]()
+    for row in in_parts(rows(6, seed=9)):
+        learnt.update(row.learnt_by_part())
+    for record in parted.evals:
+        assert record.by_part.keys() == PARTS.keys()
+        mean = sum(record.by_part[part] * learnt[part] for part in PARTS) / learnt.total()
+        assert mean == pytest.approx(record.loss, rel=1e-6)
+
+
+def test_a_weighted_step_is_that_of_the_plain_weighted_mean(tmp_path: Path) -> None:
+    data = in_parts(rows(26))
+    log, a_model, plain = Log(), model(), model()
+    a_job = replace(job(tmp_path, steps=1, batch_rows=26, part_weights=WEIGHTS), train=data, valid=[])
+    train(a_model, LabelledLoss(a_model), a_job, Accelerator(cpu=True), log)
+
+    losses: dict[str, list[torch.Tensor]] = {part: [] for part in PARTS}
+    for row in data:
+        logits = plain(input_ids=torch.tensor([row.ids])).logits[0]
+        for part, start, end in row.spans():
+            for at in range(start, end):
+                if row.targets[at] != IGNORE:
+                    losses[part].append(torch.nn.functional.cross_entropy(logits[at], torch.tensor(row.targets[at])))
+    sums = {part: torch.stack(found).sum() for part, found in losses.items()}
+    weighed = sum(WEIGHTS[part] * len(found) for part, found in losses.items())
+    mean = torch.stack([WEIGHTS[part] * total for part, total in sums.items()]).sum() / weighed
+    mean.backward()
+    gradients = [p.grad.flatten() for p in plain.parameters() if p.grad is not None]
+    (step,) = log.steps
+    assert step.loss == pytest.approx(mean.item(), rel=1e-5)
+    assert step.grad_norm == pytest.approx(float(torch.cat(gradients).norm()), rel=1e-4)
+    wanted = {part: total.item() / len(losses[part]) for part, total in sums.items()}
+    assert step.by_part == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_step_without_any_weight_teaches_nothing(tmp_path: Path) -> None:
+    weightless = [replace(row, parts=(("attribute", len(row.ids)),)) for row in rows(8)]
+    log, a_model = Log(), model()
+    before = [p.detach().clone() for p in a_model.parameters()]
+    a_job = replace(job(tmp_path, epochs=1, part_weights=WEIGHTS), train=weightless, valid=[])
+    train(a_model, LabelledLoss(a_model), a_job, Accelerator(cpu=True), log)
+    assert [(s.loss, s.grad_norm) for s in log.steps] == [(0.0, 0.0)]
+    assert all(torch.equal(a, b) for a, b in zip(before, a_model.parameters(), strict=True))
 
 
 @pytest.mark.parametrize("die_after", [1, 4, 7, 11])

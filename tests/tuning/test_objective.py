@@ -10,11 +10,14 @@ from torch import nn
 from bentsao.core.errors import ModelError
 from bentsao.core.rendering import IGNORE
 from bentsao.tuning import objective as objective_module
-from bentsao.tuning.objective import Head, LabelledLoss, check_against_model, frozen_head_loss
+from bentsao.tuning.objective import Head, LabelledLoss, Wanted, check_against_model, frozen_head_loss
 from tests.doubles import KINDS, Kind, tiny_model
 
+PART_WEIGHTS = torch.tensor([1.0, 0.0, 3.0, 0.25])
 
-def batch(vocabulary: int = 512) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+
+def batch(vocabulary: int = 512) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:
+    """ids, mask, targets, parts."""
     generator = torch.Generator().manual_seed(0)
     ids = torch.randint(5, vocabulary, (3, 12), generator=generator)
     mask = torch.ones_like(ids)
@@ -23,31 +26,39 @@ def batch(vocabulary: int = 512) -> tuple[torch.Tensor, torch.Tensor, torch.Tens
     targets = torch.randint(5, vocabulary, (3, 12), generator=generator)
     targets[:, :4] = IGNORE
     targets[mask == 0] = IGNORE
-    return ids, mask, targets
+    return ids, mask, targets, torch.randint(0, 4, (3, 12), generator=generator)
 
 
-def plain_loss(model: nn.Module, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+def plain_losses(model: nn.Module, ids: torch.Tensor, mask: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    """The cross entropy at each position, [rows, length]; 0 where there is no target."""
     logits = model(input_ids=ids, attention_mask=mask).logits.float()
-    return nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="sum")
+    losses = nn.functional.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=IGNORE, reduction="none")
+    return losses.view_as(targets)
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings=True`:UserWarning")
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("targets", ["all-linear", ["lm_head"]])
-def test_loss_and_gradients_equal_the_plain_ones(
-    kind: Kind, targets: str | list[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("weights", [None, PART_WEIGHTS])
+def test_losses_and_gradients_equal_the_plain_ones(
+    kind: Kind, targets: str | list[str], weights: torch.Tensor | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(objective_module, "CHUNK_BYTES", 4 * 512 * 2)  # two rows a chunk
     torch.manual_seed(1)
     model = get_peft_model(tiny_model(kind), LoraConfig(r=2, target_modules=targets, init_lora_weights=False))
     objective = LabelledLoss(model)
-    ours = objective(*batch())
-    ours.backward()
+    ours = objective(*batch(), weights)
+    ours.total.backward()
     gradients = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
     model.zero_grad()
-    wanted = plain_loss(model, *batch())
+    *inputs, parts = batch()
+    losses = plain_losses(model, *inputs)
+    wanted = losses.sum() if weights is None else (losses * weights[parts]).sum()
     wanted.backward()
-    torch.testing.assert_close(ours, wanted, rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(ours.total, wanted, rtol=1e-5, atol=1e-4)
+    by_part = torch.stack([losses.detach()[parts == part].sum() for part in range(4)])
+    torch.testing.assert_close(ours.by_part.float(), by_part, rtol=1e-5, atol=1e-4)
+    assert not ours.by_part.requires_grad
     trained = {name: p.grad for name, p in model.named_parameters() if p.requires_grad}
     assert gradients.keys() == trained.keys()
     for name, gradient in trained.items():
@@ -62,15 +73,19 @@ def test_the_hand_written_backward_passes_gradcheck(softcap: float | None, scale
     torch.manual_seed(0)
     hidden = torch.randn(5, 4, requires_grad=True)
     head = Head(torch.randn(7, 4), torch.randn(7) if bias else None, softcap, scale)
-    wanted = torch.tensor([0, 6, 3, 3, 1])
-    ours = frozen_head_loss(hidden, wanted, head)
-    (gradient,) = torch.autograd.grad(ours, hidden)
+    targets, parts = torch.tensor([0, 6, 3, 3, 1]), torch.tensor([0, 2, 2, 1, 3])
+    weights = torch.tensor([1.0, 0.5, 2.0, 0.0, 1.5])
+    ours = frozen_head_loss(hidden, Wanted(targets, parts, weights), head)
+    (gradient,) = torch.autograd.grad(ours.total, hidden)
     logits = nn.functional.linear(hidden, head.weight, head.bias) * scale
     if softcap is not None:
         logits = torch.tanh(logits / softcap) * softcap
-    plain = nn.functional.cross_entropy(logits, wanted, reduction="sum")
-    torch.testing.assert_close(ours, plain)
+    losses = nn.functional.cross_entropy(logits, targets, reduction="none")
+    plain = (losses * weights).sum()
+    torch.testing.assert_close(ours.total, plain)
     torch.testing.assert_close(gradient, torch.autograd.grad(plain, hidden)[0])
+    sums = torch.stack([losses[0], losses[3], losses[1] + losses[2], losses[4]])
+    torch.testing.assert_close(ours.by_part.float(), sums.detach())
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -85,5 +100,7 @@ def test_our_logits_are_checked_against_the_models_own(kind: Kind) -> None:
 
 def test_no_labels_cost_no_loss() -> None:
     objective = LabelledLoss(get_peft_model(tiny_model(), LoraConfig(r=2, target_modules="all-linear")))
-    ids, mask, targets = batch()
-    assert objective(ids, mask, torch.full_like(targets, IGNORE)).item() == 0
+    ids, mask, targets, parts = batch()
+    losses = objective(ids, mask, torch.full_like(targets, IGNORE), parts)
+    assert losses.total.item() == 0
+    assert losses.by_part.tolist() == [0, 0, 0, 0]

@@ -11,10 +11,15 @@ from bentsao.tuning.rows import cached_rows, check_not_empty, make_rows
 from tests.doubles import CharTokens
 
 
-def talk(name: str, *said: str) -> Conversation:
+def talk(name: str, *said: str, parts: tuple[str, ...] = ("",)) -> Conversation:
     roles = ("user", "assistant")
     return Conversation(
-        id=name, group=name, messages=tuple(Message(role=roles[n % 2], content=text) for n, text in enumerate(said))
+        id=name,
+        group=name,
+        messages=tuple(
+            Message(role=roles[n % 2], content=text, part=parts[n // 2 % len(parts)] if n % 2 else "")
+            for n, text in enumerate(said)
+        ),
     )
 
 
@@ -39,26 +44,40 @@ def test_every_turn_is_accounted_for() -> None:
     assert cut.turns == cut.learnt_turns + sum(cut.cut.values()) + sum(cut.refused.values())
 
 
+GROUNDED = talk("grounded", "甲", "乙丙", "丁", "戊", "己", "庚辛壬", parts=("entity", "attribute", "answer"))
+
+
+def test_learnt_tokens_are_counted_by_part() -> None:
+    made = make_rows([GROUNDED, *DATA[:2]], FORMATS["plain"], CharTokens(start=False), cutoff=80)
+    # Each answer with its end; what names no part is the instruction's.
+    assert made.account.learnt_by_part == {"instruction": 6, "entity": 3, "attribute": 2, "answer": 4}
+    assert made.account.learnt_tokens == 15
+    assert len(made.rows) == 3
+
+
 def test_the_second_start_does_not_tokenise_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BENTSAO_CACHE", str(tmp_path))
     tokens = CharTokens()
-    first, cached = cached_rows(DATA, FORMATS["plain"], tokens, "t", cutoff=30)
+    data = [DATA[0], GROUNDED, *DATA[1:]]
+    first, cached = cached_rows(data, FORMATS["plain"], tokens, "t", cutoff=50)
     assert not cached
     monkeypatch.setattr(tokens, "encode", lambda *a, **k: pytest.fail("tokenised again"))
-    second, cached = cached_rows(DATA, FORMATS["plain"], tokens, "t", cutoff=30)
+    second, cached = cached_rows(data, FORMATS["plain"], tokens, "t", cutoff=50)
     assert cached
     assert second == first
+    assert [len(row.parts) for row in second.rows] == [1, 3, 1]
 
 
-@pytest.mark.parametrize("change", ["format", "cutoff", "data", "tokenizer", "damage"])
+@pytest.mark.parametrize("change", ["format", "cutoff", "data", "parts", "tokenizer", "damage"])
 def test_the_cache_is_not_used_for_anything_else(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     monkeypatch.setenv("BENTSAO_CACHE", str(tmp_path))
     cached_rows(DATA, FORMATS["plain"], CharTokens(), "t", cutoff=30)
     if change == "damage":
         (file,) = (tmp_path / "rows").iterdir()
         file.write_bytes(file.read_bytes()[:50])
+    data = {"data": DATA[:2], "parts": [talk("fits", "甲", "乙", parts=("entity",)), *DATA[1:]]}
     _, cached = cached_rows(
-        DATA[:2] if change == "data" else DATA,
+        data.get(change, DATA),
         FORMATS["alpaca" if change == "format" else "plain"],
         CharTokens(),
         "other" if change == "tokenizer" else "t",

@@ -17,7 +17,9 @@ from peft import PeftModel
 from transformers import AutoModelForCausalLM
 
 from bentsao.core.errors import ConfigError
+from bentsao.core.grounding import PARTS
 from bentsao.models.adapters import load_adapted, read_adapter
+from bentsao.tuning.adapter import loss_picture
 from bentsao.tuning.loop import EvalRecord, StepRecord
 from bentsao.tuning.recipe import load_recipe
 from bentsao.tuning.rows import Account
@@ -134,6 +136,46 @@ def test_a_run_can_begin_from_another_adapter(tmp_path: Path) -> None:
     assert second.steps[0].loss < first.steps[0].loss
     with pytest.raises(ConfigError, match="形状不同"):
         tune(load_recipe(None, {**onwards, "lora.rank": 2, "output": str(tmp_path / "other")}), Notes())
+
+
+def grounded(tmp_path: Path) -> str:
+    """Knowledge-tuning's rows and plain ones in one file."""
+    said = [("问的是什么？", "{n}病", "entity"), ("问的是哪些方面？", "治疗", "attribute"), ("资料", "吃药", "answer")]
+    rows = [
+        {"messages": [m for ask, reply, part in said for m in turn(f"{n}{ask}", reply.format(n=n), part)]}
+        for n in range(20)
+    ]
+    rows += [{"messages": turn(f"{n}病怎么办？", "吃药。", "")} for n in range(10)]
+    path = tmp_path / "grounded.jsonl"
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def turn(ask: str, reply: str, part: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": ask}, {"role": "assistant", "content": reply, "part": part}]
+
+
+def test_losses_are_kept_by_part(tmp_path: Path) -> None:
+    notes = Notes()
+    more = {"data.files": [grounded(tmp_path)], "training.part_weights": {"answer": 2.0}, "data.validation": 0.4}
+    tune(load_recipe(None, settings(tmp_path, **more)), notes)
+    assert notes.accounts[0].learnt_by_part.keys() == PARTS.keys()
+    history = json.loads((tmp_path / "adapter" / "losses.json").read_text(encoding="utf-8"))
+    valid = [record["by_part"] for record in history if "valid_loss" in record]
+    assert valid
+    assert all(by_part.keys() == PARTS.keys() for by_part in valid)
+    assert all(record["by_part"] for record in history)
+    picture = (tmp_path / "adapter" / "losses.svg").read_text(encoding="utf-8")
+    assert all(label in picture for label in PARTS.values())
+    assert "各部分为验证损失" in picture
+    unparted = {h["step"]: {k: v for k, v in h.items() if k != "by_part"} for h in history}
+    assert not any(label in loss_picture(list(unparted.values())) for label in PARTS.values())
+
+
+def test_weights_that_leave_nothing_to_learn_are_refused(tmp_path: Path) -> None:
+    more = {"training.part_weights": {"instruction": 0.0}}
+    with pytest.raises(ConfigError, match=r"只有 instruction 部分.*part_weights"):
+        tune(load_recipe(None, settings(tmp_path, **more)), Notes())
 
 
 def command(tmp_path: Path, output: str) -> list[str]:

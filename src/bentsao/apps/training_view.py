@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from statistics import median
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
 from bentsao.models.tokens import HFTokens
 from bentsao.tuning.loop import EvalRecord, StepRecord
@@ -73,7 +74,8 @@ class TrainingView:
         self._seconds.append(record.seconds)
         speed = record.tokens / record.seconds if record.seconds else 0.0
         left = median(self._seconds[-20:]) * (record.steps - record.step)
-        detail = f"损失 {record.loss:.3f}  {speed:.0f} token/s  还需 {_duration(left)}"
+        loss = f"损失 {record.loss:.3f}{_by_part(record.by_part)}"
+        detail = f"{loss}  {speed:.0f} token/s  还需 {_duration(left)}"
         if self._task is None:
             self._task = self._progress.add_task("训练", total=record.steps, detail=detail)
         self._progress.update(self._task, completed=record.step, detail=detail)
@@ -86,7 +88,8 @@ class TrainingView:
     def evaluated(self, record: EvalRecord) -> None:
         """A line for each validation."""
         self.eval_records.append(record)
-        self.note(f"第 {record.step} 步  验证损失 {record.loss:.4f}（{record.rows} 行）")
+        parts = _by_part(record.by_part)
+        self.note(f"第 {record.step} 步  验证损失 {record.loss:.4f}{parts}（{record.rows} 行）")
 
     def saved(self, step: int) -> None:
         """Checkpoints are silent; they are told of when one is resumed from."""
@@ -106,6 +109,8 @@ def account_table(train: Account, valid: Account) -> Table:
         ("因太长去掉早先几轮历史的回答", "dropped_history"),
     ):
         table.add_row(label, f"{getattr(train, name):,}", f"{getattr(valid, name):,}")
+        if name == "learnt_tokens":
+            _add_parts(table, train, valid)
     for kind, part in (("拒绝", "refused"), ("截断", "cut")):
         reasons = {**getattr(train, part), **getattr(valid, part)}
         for reason in reasons:
@@ -114,6 +119,20 @@ def account_table(train: Account, valid: Account) -> Table:
         if not reasons:
             table.add_row(kind, "0", "0")
     return table
+
+
+def _add_parts(table: Table, train: Account, valid: Account) -> None:
+    """The learnt tokens by part, where there is more than one."""
+    present = [part for part in PARTS if part in train.learnt_by_part or part in valid.learnt_by_part]
+    for part in present if len(present) > 1 else []:
+        counts = [f"{account.learnt_by_part.get(part, 0):,}" for account in (train, valid)]
+        table.add_row(f"  其中 {PARTS[part]}", *counts)
+
+
+def _by_part(losses: Mapping[str, float]) -> str:
+    """The losses by part for a line of text; nothing where there are none."""
+    shown = "，".join(f"{PARTS[part]} {loss:.3f}" for part, loss in losses.items())
+    return f"：{shown}" if shown else ""
 
 
 def preview(rows: Sequence[Row], ids: Sequence[str], tokens: HFTokens) -> Text:

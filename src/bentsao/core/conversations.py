@@ -15,6 +15,7 @@ from typing import Any
 
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import Place, iterate_json, read_text, sha256_text
+from bentsao.core.grounding import PARTS
 from bentsao.core.records import Conversation, Message, Question, Role, Source
 
 
@@ -85,13 +86,13 @@ def merge_prefixes(conversations: Sequence[Conversation]) -> tuple[list[Conversa
 
     A conversation that is exactly equal to an earlier one counts as its beginning. The order is kept.
     """
-    longest: set[tuple[tuple[str, str, str], ...]] = set()
-    keys = [tuple((m.role, m.content, m.input) for m in c.messages) for c in conversations]
+    longest: set[tuple[tuple[str, ...], ...]] = set()
+    keys = [tuple((m.role, m.content, m.input, m.part) for m in c.messages) for c in conversations]
     for key in sorted(set(keys), key=len, reverse=True):
         if key not in longest:
             longest.update(key[:size] for size in range(1, len(key)))
     kept: list[Conversation] = []
-    seen: set[tuple[tuple[str, str, str], ...]] = set()
+    seen: set[tuple[tuple[str, ...], ...]] = set()
     for conversation, key in zip(conversations, keys, strict=True):
         if key not in longest and key not in seen:
             seen.add(key)
@@ -237,6 +238,8 @@ def _turns(row: dict[str, Any], key: str, role_key: str, text_key: str, roles: d
         part = turn.get("part", "")
         if not isinstance(part, str):
             raise _RowError(f"{place}.part", part, "应是字符串。")
+        if part and part not in PARTS:
+            raise _RowError(f"{place}.part", part, f"应是 {'、'.join(PARTS)} 之一，或不写。")
         messages.append(Message(role=roles[role], content=content, input=extra, part=part))
     if not messages:
         raise _RowError(key, row.get(key), "没有任何一轮对话。")

@@ -19,7 +19,10 @@ PARTS: dict[str, str] = {
     "attribute": "属性（L_attr）",
     "answer": "依据资料的回答（L_r）",
 }
-"""The losses of knowledge-tuning, by `Message.part`; a turn without a part counts as an instruction's."""
+"""The losses of knowledge-tuning, by `Message.part`."""
+
+DEFAULT_PART = "instruction"
+"""What a turn without a part counts as."""
 
 NOTHING = "无"
 """What stands for no entity, or no attribute."""

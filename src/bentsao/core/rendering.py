@@ -10,12 +10,14 @@ tokenizers and the tests fulfil by characters.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from bentsao.core.errors import ModelError
 from bentsao.core.formats import ChatFormat, fill
+from bentsao.core.grounding import DEFAULT_PART
 from bentsao.core.records import Message
 
 IGNORE = -100
@@ -58,15 +60,33 @@ class Row:
 
     Targets stand already shifted, and the end token of a turn is a target even where the format has no room for it in
     `ids`; so one dialogue in one row teaches exactly what one row a turn would teach.
+
+    `parts` says which loss a target counts for (`grounding.PARTS`): (part, end) in order, each part's positions going
+    from the end before it up to its own. Empty: all are the instruction's.
     """
 
     ids: tuple[int, ...]
     targets: tuple[int, ...]
+    parts: tuple[tuple[str, int], ...] = ()
 
     @property
     def learnt(self) -> int:
         """How many positions have a target."""
         return sum(target != IGNORE for target in self.targets)
+
+    def spans(self) -> Iterator[tuple[str, int, int]]:
+        """(part, start, end) over all positions, learnt or not."""
+        start = 0
+        for part, end in self.parts or ((DEFAULT_PART, len(self.targets)),):
+            yield part, start, end
+            start = end
+
+    def learnt_by_part(self) -> Counter[str]:
+        """How many positions of each part have a target."""
+        counts: Counter[str] = Counter()
+        for part, start, end in self.spans():
+            counts[part] += sum(target != IGNORE for target in self.targets[start:end])
+        return counts
 
 
 @dataclass(frozen=True)
@@ -106,11 +126,12 @@ def render(
     limit: the most tokens a row may have; None means no limit. A turn that does not fit with its whole history is
         learnt in a row of its own with the oldest turns left out; one that does not fit alone is refused.
     cut_answers: an answer that does not fit is learnt up to the limit, without an end token, instead of refused.
-    learn_prompt: the prompts are targets too (the original's `train_on_inputs`).
+    learn_prompt: the prompts are targets too (the original's `train_on_inputs`), of the part of the answer after them.
     """
     out = Rendering()
     builder = _Builder(learn_prompt)
     for turn, at in enumerate(_assistant_places(messages)):
+        part = messages[at].part or DEFAULT_PART
         answer = tokens.encode(_clean(messages[at].content, chat_format), control=False, after=True)
         history, prompt = _fit_prompt(
             messages[:at], chat_format, tokens, None if limit is None else limit - len(answer)
@@ -123,11 +144,11 @@ def render(
                 out.losses.append(Loss(turn, "answer_too_long", needed))
             else:
                 out.losses.append(Loss(turn, "answer_cut", needed))
-                builder.add(prompt, answer[: limit - len(prompt)], end=None)
+                builder.add(prompt, answer[: limit - len(prompt)], part, end=None)
             continue
         out.turns += 1
         out.dropped_history += len(history) < at
-        builder.add(prompt, answer, end=_turn_end(history, messages[at], chat_format, tokens))
+        builder.add(prompt, answer, part, end=_turn_end(history, messages[at], chat_format, tokens))
     out.rows = builder.finish()
     return out
 
@@ -171,8 +192,9 @@ class _Builder:
         self._rows: list[Row] = []
         self._ids: list[int] = []
         self._targets: list[int] = []
+        self._parts: list[tuple[str, int]] = []
 
-    def add(self, prompt: list[int], answer: list[int], end: int | None) -> None:
+    def add(self, prompt: list[int], answer: list[int], part: str, end: int | None) -> None:
         if self._ids and prompt[: len(self._ids)] != self._ids:
             self._flush()
         known = len(self._ids)
@@ -191,11 +213,14 @@ class _Builder:
             self._ids += answer
         elif end is not None:
             self._targets[-1] = end
+        if self._parts and self._parts[-1][0] == part:
+            self._parts.pop()
+        self._parts.append((part, len(self._targets)))
 
     def _flush(self) -> None:
         if self._ids:
-            self._rows.append(Row(tuple(self._ids), tuple(self._targets)))
-        self._ids, self._targets = [], []
+            self._rows.append(Row(tuple(self._ids), tuple(self._targets), tuple(self._parts)))
+        self._ids, self._targets, self._parts = [], [], []
 
     def finish(self) -> list[Row]:
         self._flush()

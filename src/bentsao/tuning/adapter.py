@@ -3,7 +3,7 @@
 adapter_config.json, adapter_model.safetensors   PEFT's; `PeftModel.from_pretrained` opens them
 chat_format.json                                 the words around question and answer (core/formats.py)
 bentsao.json                                     base, recipe, data hashes, account, versions, losses
-losses.json, losses.svg                          the loss by step, as data and as a picture
+losses.json, losses.svg                          the loss by step and part, as data and as a picture
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from bentsao import __version__
 from bentsao.core.charts import Line, line_chart
 from bentsao.core.files import whole_folder, write_json, write_text
 from bentsao.core.formats import FILE_NAME, ChatFormat
+from bentsao.core.grounding import PARTS
 from bentsao.models.adapters import MANIFEST_NAME
 from bentsao.models.loading import Base
 
@@ -59,11 +60,19 @@ def write_adapter(
 
 
 def loss_picture(history: Sequence[Mapping[str, Any]]) -> str:
-    """The losses as an SVG line chart: training by step, and validation where there was one."""
+    """The losses as an SVG line chart: training by step, and validation where there was one.
+
+    Where the rows have several parts, a line for each: of the validation, or of training where there was none.
+    """
     training = [(float(h["step"]), float(h["loss"])) for h in history if "loss" in h]
     valid = [(float(h["step"]), float(h["valid_loss"])) for h in history if "valid_loss" in h]
     lines = [Line("训练", training), Line("验证", valid, dots=True)]
-    return line_chart("每个所学 token 的损失", "优化步", "损失", lines)
+    of_parts = [h for h in history if h.get("by_part") and ("valid_loss" in h) == bool(valid)]
+    for part, label in PARTS.items():
+        points = [(float(h["step"]), float(h["by_part"][part])) for h in of_parts if part in h["by_part"]]
+        lines.append(Line(label, points, dots=bool(valid)))
+    which = f"（各部分为{'验证' if valid else '训练'}损失）" if of_parts else ""
+    return line_chart(f"每个所学 token 的损失{which}", "优化步", "损失", lines)
 
 
 def versions() -> dict[str, str]:

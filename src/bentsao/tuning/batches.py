@@ -14,16 +14,23 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
+
+_PART_NUMBERS = {part: number for number, part in enumerate(PARTS)}
 
 
 @dataclass(frozen=True)
 class MicroBatch:
-    """Rows padded on the right to the longest. ids, mask, targets: [rows, length] int64; places: their row numbers."""
+    """Rows padded on the right to the longest. ids, mask, targets: [rows, length] int64; places: their row numbers.
+
+    parts: [rows, length] int64, the number in `grounding.PARTS` (from 0) of the part that a target counts for.
+    """
 
     ids: Tensor
     mask: Tensor
     targets: Tensor
+    parts: Tensor
     places: tuple[int, ...]
 
 
@@ -62,9 +69,12 @@ def stack(places: Sequence[int], rows: Sequence[Row], pad_id: int, device: torch
     ids = torch.full((len(places), longest), pad_id, dtype=torch.long)
     mask = torch.zeros((len(places), longest), dtype=torch.long)
     targets = torch.full((len(places), longest), IGNORE, dtype=torch.long)
+    parts = torch.zeros((len(places), longest), dtype=torch.long)
     for number, place in enumerate(places):
         size = len(rows[place].ids)
         ids[number, :size] = torch.tensor(rows[place].ids)
         mask[number, :size] = 1
         targets[number, :size] = torch.tensor(rows[place].targets)
-    return MicroBatch(ids.to(device), mask.to(device), targets.to(device), tuple(places))
+        for part, start, end in rows[place].spans():
+            parts[number, start:end] = _PART_NUMBERS[part]
+    return MicroBatch(ids.to(device), mask.to(device), targets.to(device), parts.to(device), tuple(places))

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -34,7 +36,8 @@ from bentsao.tuning.checkpoints import (
     rng_state,
     save_checkpoint,
 )
-from bentsao.tuning.objective import LabelledLoss
+from bentsao.tuning.objective import LabelledLoss, Losses
+from bentsao.tuning.parts import Measured, learnt_by_part, means, no_sums, sums_of, weigh, weight_tensor
 from bentsao.tuning.recipe import TrainingPart
 
 BEST = "best.safetensors"
@@ -42,8 +45,8 @@ BEST = "best.safetensors"
 
 @dataclass(frozen=True)
 class StepRecord:
-    """One optimizer step. loss: per learnt token; tokens: all that were read, padding left out; seconds: of the step;
-    grad_norm: before clipping.
+    """One optimizer step. loss: weighted mean per learnt token; tokens: all that were read, padding left out; seconds:
+    of the step; grad_norm: before clipping; by_part: as in `EvalRecord`.
     """
 
     step: int
@@ -55,15 +58,20 @@ class StepRecord:
     tokens: int
     learnt: int
     seconds: float
+    by_part: dict[str, float]
 
 
 @dataclass(frozen=True)
 class EvalRecord:
-    """A validation: mean loss per learnt token over `rows` rows, after `step` steps."""
+    """A validation: weighted mean loss per learnt token over `rows` rows, after `step` steps.
+
+    by_part: the plain mean of each part of `grounding.PARTS` that these rows have; empty where the run has only one.
+    """
 
     step: int
     loss: float
     rows: int
+    by_part: dict[str, float]
 
 
 class Reporter(Protocol):
@@ -109,6 +117,11 @@ class Job:
         wanted = max(1, round(self.steps_per_epoch * self.training.epochs))
         return min(wanted, self.training.steps) if self.training.steps else wanted
 
+    @cached_property
+    def parts(self) -> frozenset[str]:
+        """The parts that the rows have, of `grounding.PARTS`."""
+        return frozenset(part for row in (*self.train, *self.valid) for part, _, _ in row.spans())
+
 
 @dataclass(frozen=True)
 class Outcome:
@@ -136,7 +149,7 @@ def train(model: PeftModel, objective: LabelledLoss, job: Job, accelerator: Acce
         state, rng = load_checkpoint(job.resume, moving)
         restore_rng(rng, accelerator.process_index)
     wrapped, prepared = accelerator.prepare(objective, optimizer)
-    return _Run(moving, wrapped, prepared, job, accelerator, reporter, state).go()
+    return _Run(moving, objective, wrapped, prepared, job, accelerator, reporter, state).go()
 
 
 def learning_rate_shape(training: TrainingPart, steps: int) -> Callable[[int], float]:
@@ -155,25 +168,41 @@ def learning_rate_shape(training: TrainingPart, steps: int) -> Callable[[int], f
 
 
 @torch.no_grad()
-def evaluate(objective: torch.nn.Module, rows: Sequence[Row], job: Job, accelerator: Accelerator) -> float:
-    """Mean loss per learnt token over the rows, the same on every process."""
+def evaluate(objective: LabelledLoss, rows: Sequence[Row], job: Job, accelerator: Accelerator) -> Measured:
+    """The loss over the rows, the same on every process.
+
+    objective: not wrapped for data-parallel training, whose forward is an exchange that a process with fewer rows
+    would miss.
+    """
     objective.eval()
-    total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+    sums = no_sums(accelerator.device)
     mine = share(range(len(rows)), rows, accelerator.process_index, accelerator.num_processes)
     for places in micro_batches(mine, rows, job.micro_tokens):
-        batch = stack(places, rows, job.pad_id, accelerator.device)
-        total += objective(batch.ids, batch.mask, batch.targets).double()
+        sums += sums_of(_losses(objective, stack(places, rows, job.pad_id, accelerator.device), job))
     objective.train()
-    learnt = sum(row.learnt for row in rows)
-    return float(cast(Tensor, accelerator.reduce(total, reduction="sum")).item()) / max(1, learnt)
+    return _means(sums, learnt_by_part(rows), job, accelerator)
+
+
+def _losses(objective: torch.nn.Module, batch: MicroBatch, job: Job) -> Losses:
+    weights = weight_tensor(job.training.part_weights, batch.ids.device)
+    return objective(batch.ids, batch.mask, batch.targets, batch.parts, weights)
+
+
+def _means(sums: Tensor, learnt: Counter[str], job: Job, accelerator: Accelerator) -> Measured:
+    """From this process's sums to the means over all; `learnt` counts over all."""
+    return means(cast(Tensor, accelerator.reduce(sums, reduction="sum")), learnt, job.training.part_weights)
 
 
 @dataclass
 class _Run:
-    """A run under way: the objects of `train`, so that each step of it reads as one short function."""
+    """A run under way: the objects of `train`, so that each step of it reads as one short function.
+
+    wrapped: the objective as accelerate prepared it for training on several devices.
+    """
 
     moving: Moving
-    objective: torch.nn.Module
+    objective: LabelledLoss
+    wrapped: torch.nn.Module
     optimizer: Any
     job: Job
     accelerator: Accelerator
@@ -224,11 +253,11 @@ class _Run:
     def _step(self, step: int, places: list[int]) -> None:
         started = time.perf_counter()
         rows = self.job.train
-        learnt = sum(rows[place].learnt for place in places)
-        loss = self._gradients(places, learnt)
-        if not math.isfinite(loss):
+        learnt = learnt_by_part(rows[place] for place in places)
+        measured = self._gradients(places, learnt)
+        if not math.isfinite(measured.loss):
             self._blame(step, places, "损失")
-        norm = self.accelerator.clip_grad_norm_(self.objective.parameters(), self.job.training.max_grad_norm)
+        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.job.training.max_grad_norm)
         grad_norm = float(norm) if norm is not None else 0.0
         if not math.isfinite(grad_norm):
             self._blame(step, places, "梯度")
@@ -240,51 +269,61 @@ class _Run:
             step + 1,
             self.job.steps,
             (step + 1) / self.job.steps_per_epoch,
-            loss,
+            measured.loss,
             rate,
             grad_norm,
             sum(len(rows[place].ids) for place in places),
-            learnt,
+            learnt.total(),
             time.perf_counter() - started,
+            self._shown(measured),
         )
-        self.state.history.append({"step": record.step, "loss": loss, "learning_rate": rate, "grad_norm": grad_norm})
+        self._remember(record, {"loss": record.loss, "learning_rate": rate, "grad_norm": grad_norm})
         self.reporter.step(record)
 
-    def _gradients(self, places: list[int], learnt: int) -> float:
-        """Backward over this process's micro-batches; returns the step's loss per learnt token over all processes.
+    def _gradients(self, places: list[int], learnt: Counter[str]) -> Measured:
+        """Backward over this process's micro-batches; returns the step's losses over all processes.
 
-        The sum is divided by the whole step's learnt tokens, so the gradient does not depend on how rows are cut into
-        micro-batches or dealt out to processes. Data-parallel wrappers average gradients, hence the factor.
+        The weighted sum is divided by the weights of the whole step's learnt tokens, so the gradient does not depend on
+        how rows are cut into micro-batches or dealt out to processes. Data-parallel wrappers average gradients, hence
+        the factor.
         """
         accelerator, rows = self.accelerator, self.job.train
         mine = share(places, rows, accelerator.process_index, accelerator.num_processes)
         # Every process must take part in the exchange: one without rows reads the step's first, and counts it for 0.
-        weight = accelerator.num_processes / learnt if mine else 0.0
+        weighed = weigh(learnt, self.job.training.part_weights)
+        factor = accelerator.num_processes / weighed if mine and weighed else 0.0
         batches = micro_batches(mine or places[:1], rows, self.job.micro_tokens)
-        total = torch.zeros((), dtype=torch.float64, device=accelerator.device)
+        sums = no_sums(accelerator.device)
         for number, chosen in enumerate(batches):
             batch = stack(chosen, rows, self.job.pad_id, accelerator.device)
             if number < len(batches) - 1:
-                with accelerator.no_sync(self.objective):
-                    total += self._backward(batch, weight)
+                with accelerator.no_sync(self.wrapped):
+                    sums += self._backward(batch, factor)
             else:
-                total += self._backward(batch, weight)
-        summed = cast(Tensor, accelerator.reduce(total if mine else total * 0, reduction="sum"))
-        return float(summed.item()) / learnt
+                sums += self._backward(batch, factor)
+        return _means(sums if mine else sums * 0, learnt, self.job, accelerator)
 
-    def _backward(self, batch: MicroBatch, weight: float) -> Tensor:
-        loss = self.objective(batch.ids, batch.mask, batch.targets)
-        self.accelerator.backward(loss * weight)
-        return loss.detach().double()
+    def _backward(self, batch: MicroBatch, factor: float) -> Tensor:
+        losses = _losses(self.wrapped, batch, self.job)
+        self.accelerator.backward(losses.total * factor)
+        return sums_of(losses)
 
     def _evaluate(self, rows: Sequence[Row]) -> float | None:
         """The loss on the rows, recorded; None where there are no rows."""
         if not rows:
             return None
-        loss = evaluate(self.objective, rows, self.job, self.accelerator)
-        self.state.history.append({"step": self.state.step, "valid_loss": loss, "rows": len(rows)})
-        self.reporter.evaluated(EvalRecord(self.state.step, loss, len(rows)))
-        return loss
+        measured = evaluate(self.objective, rows, self.job, self.accelerator)
+        record = EvalRecord(self.state.step, measured.loss, len(rows), self._shown(measured))
+        self._remember(record, {"valid_loss": record.loss, "rows": record.rows})
+        self.reporter.evaluated(record)
+        return measured.loss
+
+    def _shown(self, measured: Measured) -> dict[str, float]:
+        return measured.by_part if len(self.job.parts) > 1 else {}
+
+    def _remember(self, record: StepRecord | EvalRecord, values: dict[str, float]) -> None:
+        by_part = {"by_part": record.by_part} if record.by_part else {}
+        self.state.history.append({"step": record.step, **values, **by_part})
 
     def _keep_if_best(self, loss: float | None) -> None:
         if loss is None or not math.isfinite(loss) or (self.state.best is not None and loss >= self.state.best[0]):
@@ -309,7 +348,7 @@ class _Run:
         with torch.no_grad():
             for place in places:
                 batch = stack([place], rows, self.job.pad_id, self.accelerator.device)
-                if not bool(torch.isfinite(self.objective(batch.ids, batch.mask, batch.targets))):
+                if not bool(torch.isfinite(_losses(self.objective, batch, self.job).total)):
                     guilty.append(self.job.train_ids[place])
         named = guilty or [self.job.train_ids[place] for place in places]
         how = "这些数据使其如此" if guilty else "单独看每条数据都正常，这一步的数据是"

@@ -8,15 +8,16 @@ states is formed while a chunk's logits are at hand; they are never kept and nev
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from bentsao.core.errors import ModelError
+from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE
 
 CHUNK_BYTES = 128 << 20
@@ -37,18 +38,52 @@ class Head:
     scale: float
 
 
+class Losses(NamedTuple):
+    """Sums of cross entropies over the targets of a batch.
+
+    total: weighted, float32; what is differentiated. by_part: [len(PARTS)] float64, not weighted, without gradient.
+    """
+
+    total: Tensor
+    by_part: Tensor
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is to be predicted, for n positions: [n] each.
+
+    targets: int64, none of them IGNORE. parts: the numbers of the parts they count for. weights: float32; None means
+    all 1.
+    """
+
+    targets: Tensor
+    parts: Tensor
+    weights: Tensor | None
+
+    def chunks(self, rows: int) -> Iterator[tuple[slice, Wanted]]:
+        """The positions in chunks of so many."""
+        for start in range(0, self.targets.shape[0], rows):
+            at = slice(start, start + rows)
+            yield at, Wanted(self.targets[at], self.parts[at], None if self.weights is None else self.weights[at])
+
+    def by_part(self, losses: Tensor) -> Tensor:
+        """The sums by part of what was lost at each position ([n])."""
+        numbers = torch.arange(len(PARTS), device=losses.device)
+        return torch.where(self.parts[:, None] == numbers, losses.detach()[:, None], 0).sum(0, dtype=torch.float64)
+
+
 class _FrozenHeadLoss(torch.autograd.Function):
     """Σ cross entropy over rows of `hidden` under a head that is not trained; the backward is written by hand."""
 
     @staticmethod
-    def forward(ctx: Any, hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
+    def forward(ctx: Any, hidden: Tensor, wanted: Wanted, head: Head) -> tuple[Tensor, Tensor]:
         rows = max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
+        by_part = torch.zeros(len(PARTS), dtype=torch.float64, device=hidden.device)
         wants_gradient = ctx.needs_input_grad[0]
         gradient = torch.empty_like(hidden) if wants_gradient else hidden
-        for start in range(0, hidden.shape[0], rows):
-            part = slice(start, start + rows)
-            logits = nn.functional.linear(hidden[part], head.weight, head.bias).float()
+        for at, chunk in wanted.chunks(rows):
+            logits = nn.functional.linear(hidden[at], head.weight, head.bias).float()
             if head.scale != 1:
                 logits.mul_(head.scale)
             slope = None
@@ -56,24 +91,28 @@ class _FrozenHeadLoss(torch.autograd.Function):
                 logits.div_(head.softcap).tanh_()
                 slope = 1 - logits * logits
                 logits.mul_(head.softcap)
-            wanted = targets[part, None]
-            picked = logits.gather(1, wanted)
+            targets = chunk.targets[:, None]
+            picked = logits.gather(1, targets)
             peak = logits.amax(dim=1, keepdim=True)
             picked -= peak
-            weights = logits.sub_(peak).exp_()
-            mass = weights.sum(dim=1, keepdim=True)
-            total += (mass.log() - picked).sum()
+            slopes = logits.sub_(peak).exp_()
+            mass = slopes.sum(dim=1, keepdim=True)
+            losses = mass.log() - picked
+            by_part += chunk.by_part(losses[:, 0])
+            weights = torch.ones_like(losses) if chunk.weights is None else chunk.weights[:, None]
+            total += (losses * weights).sum()
             if not wants_gradient:  # a validation
                 continue
-            weights.div_(mass)
-            weights.scatter_add_(1, wanted, torch.full_like(picked, -1.0))  # softmax − one-hot
+            slopes.div_(mass / weights)
+            slopes.scatter_add_(1, targets, -weights)  # weight · (softmax − one-hot)
             if slope is not None:
-                weights.mul_(slope)
+                slopes.mul_(slope)
             if head.scale != 1:
-                weights.mul_(head.scale)
-            torch.mm(weights.to(head.weight.dtype), head.weight, out=gradient[part])
+                slopes.mul_(head.scale)
+            torch.mm(slopes.to(head.weight.dtype), head.weight, out=gradient[at])
         ctx.save_for_backward(gradient)
-        return total
+        ctx.mark_non_differentiable(by_part)
+        return total, by_part
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
@@ -81,9 +120,9 @@ class _FrozenHeadLoss(torch.autograd.Function):
         return gradient * grad_outputs[0].to(gradient.dtype), None, None
 
 
-def frozen_head_loss(hidden: Tensor, targets: Tensor, head: Head) -> Tensor:
-    """Sum of cross entropies in float32. hidden: [n, d]; targets: [n] int64, none of them IGNORE."""
-    return cast(Tensor, _FrozenHeadLoss.apply(hidden, targets, head))
+def frozen_head_loss(hidden: Tensor, wanted: Wanted, head: Head) -> Losses:
+    """The losses at n positions, in float32. hidden: [n, d]."""
+    return Losses(*cast("tuple[Tensor, Tensor]", _FrozenHeadLoss.apply(hidden, wanted, head)))
 
 
 class LabelledLoss(nn.Module):
@@ -107,11 +146,17 @@ class LabelledLoss(nn.Module):
         """True if the head, or the embedding it is tied to, or an adapter on it is tuned."""
         return any(p.requires_grad for p in self.head_module.parameters())
 
-    def forward(self, ids: Tensor, mask: Tensor, targets: Tensor) -> Tensor:
-        """Sum of the losses. ids, mask, targets: [rows, length]; targets already shifted, IGNORE where not learnt."""
+    def forward(
+        self, ids: Tensor, mask: Tensor, targets: Tensor, parts: Tensor, part_weights: Tensor | None = None
+    ) -> Losses:
+        """Sums of the losses. ids, mask, targets, parts: [rows, length], as in `MicroBatch`.
+
+        targets: already shifted, IGNORE where not learnt. part_weights: [len(PARTS)] float32; None means all 1.
+        """
         hidden = self.hidden(ids, mask)
         keep = targets != IGNORE
-        chosen, wanted = hidden[keep], targets[keep]
+        chosen, of = hidden[keep], parts[keep]
+        wanted = Wanted(targets[keep], of, None if part_weights is None else part_weights[of])
         if self.head_is_trained():
             return self._trained_head_loss(chosen, wanted)
         return frozen_head_loss(chosen, wanted, self._head())
@@ -127,22 +172,31 @@ class LabelledLoss(nn.Module):
             raise ModelError("输出层被量化了，无法只在有标签的位置计算损失。请让 lm_head 保持浮点（不量化）。")
         return Head(weight.detach(), cast("Tensor | None", getattr(module, "bias", None)), *logit_shape(self.causal))
 
-    def _trained_head_loss(self, hidden: Tensor, targets: Tensor) -> Tensor:
+    def _trained_head_loss(self, hidden: Tensor, wanted: Wanted) -> Losses:
         softcap, scale = logit_shape(self.causal)
 
-        def part_loss(part: Tensor, wanted: Tensor) -> Tensor:
+        def chunk_loss(part: Tensor, targets: Tensor, weights: Tensor | None) -> tuple[Tensor, Tensor]:
             logits = self.head_module(part).float() * scale
             if softcap is not None:
                 logits = torch.tanh(logits / softcap) * softcap
-            return nn.functional.cross_entropy(logits, wanted, reduction="sum")
+            logs = nn.functional.log_softmax(logits, dim=1)
+            losses = -logs.gather(1, targets[:, None])[:, 0]
+            if weights is None:
+                return nn.functional.nll_loss(logs, targets, reduction="sum"), losses.detach()
+            return (losses * weights).sum(), losses.detach()
 
         vocabulary = cast(Tensor, self.causal.get_input_embeddings().weight).shape[0]
         rows = max(1, CHUNK_BYTES // (4 * vocabulary))
         total = hidden.new_zeros((), dtype=torch.float32)
-        for start in range(0, hidden.shape[0], rows):
-            part = slice(start, start + rows)
-            total = total + cast(Tensor, checkpoint(part_loss, hidden[part], targets[part], use_reentrant=False))
-        return total
+        by_part = torch.zeros(len(PARTS), dtype=torch.float64, device=hidden.device)
+        for at, chunk in wanted.chunks(rows):
+            lost, losses = cast(
+                "tuple[Tensor, Tensor]",
+                checkpoint(chunk_loss, hidden[at], chunk.targets, chunk.weights, use_reentrant=False),
+            )
+            total = total + lost
+            by_part += chunk.by_part(losses)
+        return Losses(total, by_part)
 
 
 def check_against_model(objective: LabelledLoss, ids: Tensor) -> float:

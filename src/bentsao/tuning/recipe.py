@@ -5,6 +5,7 @@ The resolved recipe is stored in the adapter folder, so a run can be repeated fr
 
 from __future__ import annotations
 
+import math
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from pydantic import Field, ValidationError, field_validator
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import read_text
+from bentsao.core.grounding import PARTS
 from bentsao.core.records import Record
 
 if sys.version_info >= (3, 11):
@@ -88,6 +90,24 @@ class TrainingPart(Record):
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     run_name: str = ""
     project: str = "bentsao"
+    part_weights: dict[str, float] = Field(
+        default_factory=lambda: dict.fromkeys(PARTS, 1.0),
+        description=f"各部分损失的权重（{'、'.join(PARTS)}）；不写的为 1",
+    )
+
+    @field_validator("part_weights")
+    @classmethod
+    def _check_part_weights(cls, given: dict[str, float]) -> dict[str, float]:
+        unknown = [name for name in given if name not in PARTS]
+        if unknown:
+            raise ValueError(f"没有名为 {'、'.join(unknown)} 的部分。可用：{'、'.join(PARTS)}")
+        bad = [f"{name} = {weight:g}" for name, weight in given.items() if not (math.isfinite(weight) and weight >= 0)]
+        if bad:
+            raise ValueError(f"权重应是不小于 0 的数，这里有 {'、'.join(bad)}")
+        weights = {name: given.get(name, 1.0) for name in PARTS}
+        if not any(weights.values()):
+            raise ValueError("权重不能全是 0，那样什么也学不到")
+        return weights
 
 
 class Recipe(Record):
@@ -138,6 +158,6 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
         lines = [f"配方{f' {path}' if path else ''}有 {error.error_count()} 处错误："]
         for item in error.errors():
             where = ".".join(str(part) for part in item["loc"])
-            what = "没有这个选项" if item["type"] == "extra_forbidden" else item["msg"]
+            what = "没有这个选项" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
             lines.append(f"  {where} = {item['input']!r}：{what}")
         raise ConfigError("\n".join(lines)) from None

@@ -28,7 +28,7 @@ from bentsao.tuning.loop import EvalRecord, Job, Outcome, Reporter, StepRecord, 
 from bentsao.tuning.lora import add_lora, load_initial, trainable
 from bentsao.tuning.objective import LabelledLoss, check_against_model
 from bentsao.tuning.recipe import DataPart, Recipe
-from bentsao.tuning.rows import Account, Rows, cached_rows, check_not_empty
+from bentsao.tuning.rows import Account, Rows, cached_rows, check_not_empty, check_weights
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Tokens of one forward where the recipe says nothing: on a CPU larger batches gain nothing and cost memory."""
@@ -66,6 +66,7 @@ def prepare(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter:
     random.Random(recipe.training.seed).shuffle(material.valid)
     train_rows = _rows(material.train, recipe.data, chat_format, tokens, reporter)
     check_not_empty(train_rows, recipe.data.cutoff)
+    check_weights(train_rows.account, recipe.training.part_weights)
     valid_rows = _rows(material.valid, recipe.data, chat_format, tokens, reporter)
     reporter.prepared(train_rows.account, valid_rows.account)
     return Prepared(material, chat_format, train_rows, valid_rows)
@@ -240,6 +241,10 @@ def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any
     }
 
 
+def _named(what: str, by_part: dict[str, float]) -> dict[str, float]:
+    return {f"{what}/{part}": loss for part, loss in by_part.items()}
+
+
 @dataclass
 class _Tracked:
     """Passes records on to the trackers and, in the main process, to the reporter."""
@@ -250,13 +255,15 @@ class _Tracked:
 
     def step(self, record: StepRecord) -> None:
         if self.recipe.training.trackers:
-            self.accelerator.log({k: v for k, v in asdict(record).items() if k != "step"}, step=record.step)
+            values = {k: v for k, v in asdict(record).items() if k not in ("step", "by_part")}
+            self.accelerator.log({**values, **_named("loss", record.by_part)}, step=record.step)
         if self.accelerator.is_main_process:
             self.reporter.step(record)
 
     def evaluated(self, record: EvalRecord) -> None:
         if self.recipe.training.trackers:
-            self.accelerator.log({"valid_loss": record.loss}, step=record.step)
+            values = {"valid_loss": record.loss, **_named("valid_loss", record.by_part)}
+            self.accelerator.log(values, step=record.step)
         if self.accelerator.is_main_process:
             self.reporter.evaluated(record)
 
