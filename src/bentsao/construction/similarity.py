@@ -26,7 +26,7 @@ WIDTH = 3
 """Characters in a shingle: with 2, the words of a pattern make unlike questions alike; with 4, a name hides a copy."""
 
 PERMUTATIONS = 128
-"""Values in a signature."""
+"""Values in a signature at most."""
 
 IN_BAND = 6
 """Signature values in a band; two texts are candidates where one whole band agrees."""
@@ -53,17 +53,20 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     return shared / total if total else 0.0
 
 
-def signature(of: Iterable[str]) -> NDArray[np.uint32]:
-    """The MinHash signature of a set of shingles: the share of equal values estimates the Jaccard similarity."""
-    sketch = MinHash(num_perm=PERMUTATIONS, hashfunc=zlib.crc32, permutations=_permutations(), scheme="affine32")
+def signature(of: Iterable[str], size: int = PERMUTATIONS) -> NDArray[np.uint32]:
+    """The MinHash signature of a set of shingles: the share of equal values estimates the Jaccard similarity.
+
+    size: how many values.
+    """
+    sketch = MinHash(num_perm=size, hashfunc=zlib.crc32, permutations=_permutations(size), scheme="affine32")
     sketch.update_batch([shingle.encode("utf-8", "surrogatepass") for shingle in of])
     return sketch.hashvalues
 
 
 @cache
-def _permutations() -> NDArray[np.uint32]:
+def _permutations(size: int) -> NDArray[np.uint32]:
     """Made once: making them costs more than a signature."""
-    return MinHash(num_perm=PERMUTATIONS, seed=1, scheme="affine32").permutations
+    return MinHash(num_perm=size, seed=1, scheme="affine32").permutations
 
 
 class Near(NamedTuple):
@@ -71,6 +74,14 @@ class Near(NamedTuple):
 
     name: str
     similarity: float
+
+
+class _Sketch(NamedTuple):
+    text: str
+    topic: str
+    plain: str
+    shingles: frozenset[str]
+    bands: list[int]
 
 
 class NearIndex:
@@ -92,43 +103,49 @@ class NearIndex:
         self._db.execute("CREATE TABLE texts (number INTEGER PRIMARY KEY, name TEXT, plain TEXT)")
         self._db.execute("CREATE TABLE bands (band INTEGER, number INTEGER, PRIMARY KEY (band, number)) WITHOUT ROWID")
         self._size = 0
+        self._last: _Sketch | None = None
 
     def __len__(self) -> int:
         return self._size
 
     def nearest(self, text: str, topic: str = "") -> Near | None:
         """The most alike of the texts added so far, the earliest of several; None if none is alike enough."""
-        plain = folded(text)
-        sought = shingles(plain)
-        if not sought:
+        sought = self._sketch(text, topic)
+        if not sought.shingles:
             return None
-        bands = self._banded(sought, topic)
-        marks = ",".join("?" * len(bands))
+        marks = ",".join("?" * len(sought.bands))
         rows = self._db.execute(
             "SELECT name, plain FROM texts WHERE number IN "
             f"(SELECT number FROM bands WHERE band IN ({marks})) ORDER BY number LIMIT {CANDIDATES}",
-            bands,
+            sought.bands,
         )
         best: Near | None = None
         for name, other in rows:
-            likeness = 1.0 if other == plain else jaccard(sought, shingles(other))
+            likeness = 1.0 if other == sought.plain else jaccard(sought.shingles, shingles(other))
             if likeness >= self.threshold and (best is None or likeness > best.similarity):
                 best = Near(name, likeness)
         return best
 
     def add(self, name: str, text: str, topic: str = "") -> None:
         """Remember a text under a name. An empty one is like nothing and is left out."""
-        plain = folded(text)
-        if not plain:
+        added = self._sketch(text, topic)
+        if not added.shingles:
             return
         self._size += 1
-        self._db.execute("INSERT INTO texts VALUES (?, ?, ?)", (self._size, name, plain))
-        bands = self._banded(shingles(plain), topic)
-        self._db.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(band, self._size) for band in bands])
+        self._db.execute("INSERT INTO texts VALUES (?, ?, ?)", (self._size, name, added.plain))
+        self._db.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(band, self._size) for band in added.bands])
+
+    def _sketch(self, text: str, topic: str) -> _Sketch:
+        """What a text is looked up by; a text is usually looked up and then added, so the last one is kept."""
+        if self._last is None or (self._last.text, self._last.topic) != (text, topic):
+            plain = folded(text)
+            of = shingles(plain)
+            self._last = _Sketch(text, topic, plain, of, self._banded(of, topic) if of else [])
+        return self._last
 
     def _banded(self, of: frozenset[str], topic: str) -> list[int]:
         """The bands of a signature as 64-bit keys; two texts of a topic that share one are candidates."""
-        values = signature(of)
+        values = signature(of, self._bands * IN_BAND)
         about = topic.encode("utf-8", "surrogatepass")
         keys: list[int] = []
         for number in range(self._bands):

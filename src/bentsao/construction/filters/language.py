@@ -16,8 +16,11 @@ Counted in letters, good rows of the original's data are less than half Chinese 
 words, none is, but for figures (1/10 000), which have no words at all.
 """
 
-PHRASE = 4
-"""So many foreign words one after the other are a sentence that was not translated, not a name."""
+PHRASE = 8
+"""So many foreign words one after the other are a sentence that was not translated.
+
+Names have up to six (NOD-like receptor signaling pathway; covalently closed circular DNA, cccDNA).
+"""
 
 _WORD = re.compile(r"[^\W\d_]+")
 _CHINESE = re.compile(r"[\u3400-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")

@@ -12,10 +12,7 @@ from bentsao.construction.filters.context import Context, first_match
 from bentsao.construction.texts import texts
 from bentsao.core.records import Conversation
 
-_GIVEN = (
-    r"(?:所|被|上面|前面|你|您|题目|文中|上文|下文|用户)*"
-    r"(?:提供|给出|给定|提到|提及|已知|已有|现有|所述|上述|前述|以上|相关|下列|以下|参考|背景|病例)"
-)
+_GIVEN = r"(?:所|被|上面|前面|你|您|题目|用户)*(?:提供|给出|给定|已知|已有|现有|所述|上述|前述|以上|下列|以下)"
 
 LEAKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("说到给它的知识", re.compile(r"(?<![于了])根据[^，。；：？\n]{0,14}知识")),
@@ -27,8 +24,9 @@ LEAKS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ),
     ("说到给它的知识", re.compile(r"知识点?中(?:的|所)")),
     ("说到给它的字段", re.compile(r"中心词")),
-    ("说到题目", re.compile(r"(?:题目|题干|题中|文中|原文|上文|材料中?)(?:并)?(?:没有|未|所给|给出|描述|提到|提供)")),
-    ("说到给它的材料", re.compile(rf"根据{_GIVEN}的?(?:文本|文字|资料|材料|信息|内容|数据|段落|文献|上下文)")),
+    ("说到题目", re.compile(r"(?:题目|题干|题中|原文|上文|材料中?)(?:并)?(?:没有|未|所给|给出|描述|提到|提供)")),
+    ("说到读者没有的文章", re.compile(r"(?<![中英论原散作课])(?<!一篇)(?:本文|文章[中里])|(?<![论全原中英])文中")),
+    ("说到给它的材料", re.compile(rf"根据{_GIVEN}的?(?:文本|文字|资料|材料|信息|内容|数据|段落|上下文)")),
     (
         "自称模型",
         re.compile(
@@ -56,7 +54,6 @@ LEAKS: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"(?:以下|下面)(?:是|为)(?:我|为您|为你|根据|生成|一[个些组段]|\d+[个组条])[^，。；]{0,12}(?:问答|对话|回答|问题|答案)"
         ),
     ),
-    ("生成时的开场白", re.compile(r"^(?:好的|当然可以|没问题)[，,！!。]\s*(?:以下|下面|这是|我)")),
 )
 """What gives a generator away: the label, and its pattern. A grounded answer may say `知识库没有收录……`."""
 
