@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bentsao.core.records import Answer
+from bentsao.core.repetition import loops
 
 
 @dataclass(frozen=True)
 class Summary:
     """Counts of answers by how they finished, and of those that loop.
 
-    `looping` counts answers that repeat a 12-gram (see `loops`); `tokens` generated, in `seconds` of generation.
+    `looping` counts answers that repeat a 12-gram (see `core.repetition`); `tokens` generated, in `seconds` of
+    generation.
     """
 
     answers: int
@@ -48,10 +50,3 @@ def summarize(answers: Sequence[Answer]) -> Summary:
         tokens=sum(answer.tokens for answer in answers),
         seconds=sum(answer.seconds for answer in answers),
     )
-
-
-def loops(text: str, size: int = 12, times: int = 3) -> bool:
-    """Whether any `size` characters in a row (blanks left out) occur `times` times or more; they may overlap."""
-    joined = "".join(text.split())
-    counts = Counter(joined[at : at + size] for at in range(len(joined) - size + 1))
-    return max(counts.values(), default=0) >= times
