@@ -97,7 +97,7 @@ def dialogues(
             tries += 1
             dialogue = _dialogue(subject, pen.rng.randint(2, 6), pen)
             question = dialogue[0].question if dialogue else ""
-            if len(dialogue) < 2 or question in seen or not all(_is_sound(turn, tally) for turn in dialogue):
+            if len(dialogue) < 2 or question in seen or not all(is_sound(turn, tally) for turn in dialogue):
                 continue
             seen.add(question)
             made += 1
@@ -122,7 +122,7 @@ def _about(subject: Subject, quota: int, mix: Mix, pen: Pen, tally: Tally) -> It
         if exchange is None or (exchange.question in seen and form != "follow_up"):
             continue
         asked.update(exchange.attributes)
-        if _is_sound(exchange, tally):
+        if is_sound(exchange, tally):
             seen.add(exchange.question)
             made += 1
             yield exchange
@@ -257,7 +257,7 @@ def _loose(form: str, rows: int, pen: Pen, tally: Tally) -> Iterator[Exchange]:
     tally.unfilled[form] += rows - len(seen)
 
 
-def _is_sound(exchange: Exchange, tally: Tally) -> bool:
+def is_sound(exchange: Exchange, tally: Tally) -> bool:
     """Whether the verifier finds every claim of the answer in its facts."""
     if not exchange.facts:
         return True
