@@ -1,4 +1,4 @@
-"""The questions of the knowledge-tuning experiment: composed about held-out entities in held-out patterns, or by hand."""
+"""Questions of the knowledge-tuning experiment: about held-out entities in held-out patterns, or written by hand."""
 
 from __future__ import annotations
 

@@ -88,6 +88,17 @@ class Answerer:
                 progress(len(answers), len(questions))
         return answers
 
+    def aim_of(self, asked: GroundedQuestion) -> Aim:
+        """What a question is about by the policy's path, without an answer."""
+        case = _Case(asked)
+        self.aim([case])
+        return case.aim
+
+    def evidence_of(self, aim: Aim) -> tuple[Evidence, ...]:
+        """What the knowledge base says to an aim."""
+        pairs = self._resolver.able(aim)
+        return grounding.number_facts([fact for entity, name in pairs for fact in self._kb.facts(entity, name)])
+
     # ---- what it is about ------------------------------------------------------------------------------------------
 
     def aim(self, cases: Sequence[_Case]) -> None:

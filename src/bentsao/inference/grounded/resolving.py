@@ -72,25 +72,32 @@ class Resolver:
         return None
 
     def both(self, model: Aim, linker: Aim) -> Aim:
-        """One aim of two. The rule was chosen by measuring on training entities: see docs/grounded.md."""
-        if set(model.entities) == set(linker.entities):
-            entities, names, unknown = linker.entities, linker.names, model.unknown
+        """One aim of two.
+
+        What both name is meant, so that each drops what only the other took for asked (a symptom of the story, an
+        attribute that a word hints at). Where they share nothing the linker decides, which knows the base's names, unless
+        its name is only a part of a longer one that the model read: that one is not in the base.
+        """
+        shared = [place for place, name in enumerate(linker.entities) if name in model.entities]
+        alone = len(model.entities) + len(model.unknown) < 2
+        if shared and alone:
+            entities = tuple(linker.entities[place] for place in shared)
+            names = tuple(linker.names[place] for place in shared)
         elif self._is_within_unknown(model, linker):
-            entities, names, unknown = (), (), model.unknown
+            entities, names = (), ()
         elif linker.entities:
-            entities, names, unknown = linker.entities, linker.names, ()
+            entities, names = linker.entities, linker.names
         else:
-            entities, names, unknown = model.entities, model.names, model.unknown
-        attributes = linker.attributes or model.attributes
-        sure = entities == model.entities and set(attributes) == set(model.attributes)
-        ask_back = linker.ask_back if not entities or (linker.ask_back and not model.entities) else ()
+            entities, names = model.entities, model.names
+        attributes = tuple(name for name in linker.attributes if name in model.attributes)
+        attributes = attributes or linker.attributes[:1] or model.attributes
         return Aim(
             entities=entities,
             names=names,
             attributes=attributes,
-            unknown=() if entities else unknown,
-            ask_back=ask_back,
-            sure=sure,
+            unknown=() if entities else model.unknown,
+            ask_back=() if entities else linker.ask_back,
+            sure=entities == model.entities and set(attributes) == set(model.attributes),
         )
 
     def able(self, aim: Aim) -> list[tuple[str, str]]:
