@@ -19,7 +19,7 @@ from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fit
 from bentsao.inference.grounded.guarding import guarded
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
-from bentsao.inference.grounded.wording import asking_attribute, asking_back, facts_only, is_disputed
+from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, facts_only, is_disputed
 from bentsao.knowledge.contents import names_of
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
@@ -242,7 +242,7 @@ class Answerer:
         # An attribute that the entity cannot have is no gap of the base, but it was asked for.
         asked = tuple(Gap(name, attribute) for name in aim.called for attribute in aim.attributes)
         gaps = case.gaps or asked
-        return {"answer": grounding.abstention(gaps), "abstained": True, "gaps": gaps}
+        return {"answer": abstaining(gaps, self._attributes_of), "abstained": True, "gaps": gaps}
 
     # ---- shared ----------------------------------------------------------------------------------------------------
 

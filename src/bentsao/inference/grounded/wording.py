@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from bentsao.core import grounding
 from bentsao.core.grounding import Gap
@@ -19,6 +19,32 @@ def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
     return (
         lead + "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in evidence) + "。"
     )
+
+
+_NEAR: dict[str, tuple[str, ...]] = {
+    "治疗方案": ("药物治疗", "手术治疗", "辅助治疗"),
+    "药物治疗": ("治疗方案", "手术治疗", "辅助治疗"),
+    "检查": ("实验室检查", "影像学检查", "组织学检查"),
+    "实验室检查": ("检查", "影像学检查"),
+    "影像学检查": ("检查", "实验室检查"),
+    "病因": ("高危因素", "发病机制"),
+    "预后状况": ("治愈率", "预后生存率", "预后生存时间"),
+    "治愈率": ("预后状况", "预后生存率"),
+    "饮食建议": ("饮食禁忌",),
+    "禁忌证": ("注意事项", "孕妇用药", "儿童用药", "老年用药"),
+}
+"""What may help whoever asked for an attribute that is not there."""
+
+
+def abstaining(gaps: Sequence[Gap], known: Callable[[str], Sequence[str]]) -> str:
+    """That there is nothing to answer from, and what near to it there is. known: the attributes of an entity."""
+    near = {
+        gap.entity: [name for name in _NEAR.get(gap.attribute, ()) if name in known(gap.entity)]
+        for gap in gaps
+        if gap.attribute is not None
+    }
+    there = [f"知识库里有“{entity}”的{'、'.join(names)}，可以问这些。" for entity, names in near.items() if names]
+    return grounding.abstention(gaps) + "".join(there)
 
 
 def is_disputed(evidence: Sequence[Evidence]) -> bool:
