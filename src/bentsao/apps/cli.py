@@ -15,6 +15,8 @@ from bentsao import __version__
 from bentsao.core.errors import BentsaoError
 
 COMMANDS = {
+    "answer": "bentsao.apps.commands.answer:answer",
+    "bundle": "bentsao.apps.commands.bundle:app",
     "finetune": "bentsao.apps.commands.finetune:finetune",
     "infer": "bentsao.apps.commands.infer:infer",
     "chat": "bentsao.apps.commands.chat:chat",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bentsao.core.grounding import names_in
+from bentsao.core.records import Fact
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
 from bentsao.knowledge.linking import Linked, LinkedEntity, Linker
 from bentsao.knowledge.schema import ATTRIBUTES, can_have
@@ -51,7 +52,9 @@ class Resolver:
         entities: list[str] = []
         names: list[str] = []
         unknown: list[str] = []
-        for name in names_in(entity_reply)[:_MOST_ENTITIES]:
+        whole = entity_reply.strip()
+        # A name of the base may have in it what parts names.
+        for name in (whole,) if self._kb.entity(whole) else names_in(entity_reply)[:_MOST_ENTITIES]:
             found = self.nearest(name)
             if found is None:
                 unknown.append(name)
@@ -89,25 +92,23 @@ class Resolver:
             entities, names = linker.entities, linker.names
         else:
             entities, names = model.entities, model.names
-        attributes = tuple(name for name in linker.attributes if name in model.attributes)
-        attributes = attributes or linker.attributes[:1] or model.attributes
+        agreed = tuple(name for name in linker.attributes if name in model.attributes)
+        attributes = agreed or (linker.attributes[:1] if model.attributes else linker.attributes) or model.attributes
         return Aim(
             entities=entities,
             names=names,
             attributes=attributes,
             unknown=() if entities else model.unknown,
-            ask_back=() if entities else linker.ask_back,
+            # What shares the linker's entity's name, or, where there is no entity, what may be meant.
+            ask_back=linker.ask_back if entities == linker.entities else (),
             sure=entities == model.entities and set(attributes) == set(model.attributes),
         )
 
-    def able(self, aim: Aim) -> list[tuple[str, str]]:
-        """The (entity, attribute) pairs of an aim that its entities can have at all, entity by entity."""
-        pairs: list[tuple[str, str]] = []
-        for name in aim.entities:
-            entity = self._kb.entity(name)
-            if entity is not None:
-                pairs += [(name, attribute) for attribute in aim.attributes if can_have(entity.kind, attribute)]
-        return pairs
+    def facts(self, name: str, attribute: str) -> list[Fact] | None:
+        """What the base says of all entities with this own name; None where none of them can have the attribute."""
+        found = self._kb.entities(name)
+        able = [one for one in found if one.name == name and can_have(one.kind, attribute)]
+        return [fact for one in able for fact in self._kb.facts(one.id, attribute)] if able else None
 
     @staticmethod
     def _is_within_unknown(model: Aim, linker: Aim) -> bool:
