@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from bentsao.construction.teacher.exchange import Request, TeacherError, Usage
+from bentsao.construction.teacher.exchange import NO_USAGE, Request, TeacherError, Usage
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Record
 
@@ -24,6 +24,9 @@ class Prices(Record):
         return (usage.input * self.input + usage.output * self.output) / 1e6
 
 
+UNKNOWN = Prices()
+
+
 class BudgetReachedError(TeacherError):
     """The next call could exceed the budget."""
 
@@ -39,11 +42,13 @@ class Budget:
         self,
         max_tokens: int | None = None,
         max_money: float | None = None,
-        prices: Prices = Prices(),  # noqa: B008 (frozen)
-        spent: Usage = Usage(),  # noqa: B008
+        prices: Prices = UNKNOWN,
+        spent: Usage = NO_USAGE,
     ) -> None:
         if max_money is not None and prices.money(Usage()) is None:
-            raise ConfigError("限了花费（--max-money）就要知道价格：请用 --price-in 和 --price-out 给出每百万 token 的价格。")
+            raise ConfigError(
+                "限了花费（--max-money）就要知道价格：请用 --price-in 和 --price-out 给出每百万 token 的价格。"
+            )
         self._max_tokens, self._max_money, self._prices = max_tokens, max_money, prices
         self.spent = spent
         self._reserved = Usage()
@@ -57,7 +62,7 @@ class Budget:
         """
         while not self.fits(most):
             if not self._out:
-                raise BudgetReachedError(self._reached(most))
+                raise BudgetReachedError(self.reached(most))
             self._settled.clear()
             await self._settled.wait()
         self._reserved += most
@@ -77,7 +82,8 @@ class Budget:
             return False
         return self._max_money is None or (self._prices.money(then) or 0.0) <= self._max_money
 
-    def _reached(self, most: Usage) -> str:
+    def reached(self, most: Usage) -> str:
+        """Why a run stops where so much does not fit any more, for the reader."""
         spent, money = self.spent, self._prices.money(self.spent)
         said = f"已计 {spent.total:,} token" + ("" if money is None else f"、花费 {money:.4f}")
         limits = [] if self._max_tokens is None else [f"{self._max_tokens:,} token"]

@@ -89,7 +89,9 @@ class Caller:
             charged = Usage()  # as long as nothing has gone out
             try:
                 await self.limits.admit(request.likely)
-                self.journal.add(Sent(request=request.key, most_input=request.most.input, most_output=request.most.output))
+                self.journal.add(
+                    Sent(request=request.key, most_input=request.most.input, most_output=request.most.output)
+                )
                 charged = request.most
                 try:
                     reply = await self.sender.send(request)

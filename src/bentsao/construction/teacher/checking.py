@@ -68,7 +68,11 @@ def check_pair(pair: Pair, entity: Entity, facts: Sequence[Fact], check: Verifie
 
     The evidence are the facts it cites and those that the verifier finds in it, in the call's order.
     """
-    named = (entity.name, *(alias.text for alias in entity.aliases), *(value for fact in facts for value in fact.values))
+    named = (
+        entity.name,
+        *(alias.text for alias in entity.aliases),
+        *(value for fact in facts for value in fact.values),
+    )
     question = normalise(pair.question).text
     if not any(normalise(name).text in question for name in named):
         return Checked(dropped=NAMELESS)
@@ -92,8 +96,9 @@ def check_pair(pair: Pair, entity: Entity, facts: Sequence[Fact], check: Verifie
 
 
 def passage_fact(passage: Passage) -> Fact:
-    """A piece of literature as evidence: what it concludes."""
-    return Fact(subject=passage.title, attribute="结论", values=(passage.text,), source=passage.source)
+    """A piece of literature as evidence: what it concludes, a sentence a value, so that each is read by itself."""
+    sentences = tuple(part.strip() for part in re.split(r"[。；\n]", passage.text) if part.strip())
+    return Fact(subject=passage.title, attribute="结论", values=sentences, source=passage.source)
 
 
 def check_dialogue(dialogue: Dialogue, passage: Passage, check: Verifier, beyond: Beyond, *, marks: bool) -> Checked:
@@ -148,7 +153,9 @@ def _foreign_numbers(text: str, passage: Passage) -> list[str]:
 
 
 def _joined(sentences: Sequence[Sentence], *, marks: bool) -> str:
-    return "".join(_marked(sentence.text) if marks and sentence.origin == "paper" else sentence.text for sentence in sentences)
+    return "".join(
+        _marked(sentence.text) if marks and sentence.origin == "paper" else sentence.text for sentence in sentences
+    )
 
 
 def _marked(sentence: str) -> str:

@@ -91,10 +91,8 @@ class Client:
     async def send(self, request: Request) -> Reply:
         """Make one call. Raises CallError; whatever comes with status 200 is a Reply."""
         # The plain response: what the client would make of it is read with more care in `read_reply`, and faster.
-        body = await self.attempt(
-            lambda: self.api.post("/chat/completions", cast_to=self._response, body=request.body)
-        )
-        return read_reply(request, body.text, now())
+        body = await self.attempt(lambda: self.api.post("/chat/completions", cast_to=self._response, body=request.body))
+        return read_reply(request.key, request.most, body.text, now())
 
     async def attempt(self, call: Callable[[], Awaitable[Any]]) -> Any:
         """What an API call returns. Raises CallError for what can go wrong on the way."""

@@ -36,6 +36,9 @@ class Usage(NamedTuple):
         return Usage(self.input + other.input, self.output + other.output)
 
 
+NO_USAGE = Usage()
+
+
 class Turn(NamedTuple):
     """One message of a request."""
 
@@ -118,8 +121,11 @@ class Reply(Record):
         return Usage(self.input_tokens, self.output_tokens)
 
 
-def read_reply(request: Request, body: str, time: str) -> Reply:
-    """The reply in the body of a chat completion, whatever the body is."""
+def read_reply(request: str, most: Usage, body: str, time: str) -> Reply:
+    """The reply in the body of a chat completion, whatever the body is.
+
+    request: its key. most: the most that it can cost; what is charged where the server does not say.
+    """
     try:
         value = json.loads(body)
     except (ValueError, RecursionError):
@@ -132,9 +138,9 @@ def read_reply(request: Request, body: str, time: str) -> Reply:
     # A half character cannot be written to any file.
     text, model = (part.encode("utf-8", "replace").decode() for part in (text, model))
     counted = _usage(usage)
-    charged = counted or request.most
+    charged = counted or most
     return Reply(
-        request=request.key, text=text, finish=finish, input_tokens=charged.input, output_tokens=charged.output,
+        request=request, text=text, finish=finish, input_tokens=charged.input, output_tokens=charged.output,
         counted=counted is not None, model=model, time=time,
     )  # fmt: skip
 
@@ -156,7 +162,9 @@ def _usage(value: Any) -> Usage | None:
     """The usage a server reports; None where it is missing or cannot be."""
     if not isinstance(value, dict):
         return None
-    counts = [value.get("prompt_tokens"), value.get("completion_tokens")]
-    if not all(type(count) is int and 0 <= count < MOST_TOKENS for count in counts) or not counts[0]:
-        return None  # no prompt has no tokens
-    return Usage(*counts)
+    given, made = _count(value.get("prompt_tokens")), _count(value.get("completion_tokens"))
+    return Usage(given, made) if given and made is not None else None  # no prompt has no tokens
+
+
+def _count(value: Any) -> int | None:
+    return value if type(value) is int and 0 <= value < MOST_TOKENS else None

@@ -21,7 +21,7 @@ from typing import Annotated, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, TypeAdapter, ValidationError
 
-from bentsao.construction.teacher.exchange import Reply, TeacherError, Usage
+from bentsao.construction.teacher.exchange import NO_USAGE, Reply, TeacherError, Usage
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.records import Record
 
@@ -75,9 +75,7 @@ class BatchDone(Record):
     status: str
 
 
-Event = Annotated[
-    Sent | Refused | Lost | Reply | BatchPlanned | BatchTaken | BatchDone, Field(discriminator="event")
-]
+Event = Annotated[Sent | Refused | Lost | Reply | BatchPlanned | BatchTaken | BatchDone, Field(discriminator="event")]
 EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
@@ -94,11 +92,10 @@ class Account:
     again: int = 0
     uncounted: int = 0
     cut_off: int = 0
-    used: Usage = Usage()
-    uncertain: Usage = Usage()
+    used: Usage = NO_USAGE
+    uncertain: Usage = NO_USAGE
     refused: dict[str, int] = field(default_factory=dict[str, int])
     lost: dict[str, int] = field(default_factory=dict[str, int])
-
 
 
 @dataclass(frozen=True)
@@ -263,10 +260,11 @@ class Journal:
     def _take_batch(self, event: BatchPlanned | BatchTaken | BatchDone, accounts: Sequence[Account]) -> None:
         if isinstance(event, BatchPlanned):
             self.batches[event.name] = Batch(event.name, event.requests)
-            for account in accounts:
-                account.calls += len(event.requests)
         elif isinstance(event, BatchTaken):
-            self.batches[event.name] = Batch(event.name, self.batches[event.name].requests, event.id)
+            requests = self.batches[event.name].requests
+            self.batches[event.name] = Batch(event.name, requests, event.id)
+            for account in accounts:
+                account.calls += len(requests)
         else:
             del self.batches[event.name]
 

@@ -10,6 +10,9 @@ BURST_SECONDS = 1.0
 """What may go out at once after a rest: one second's worth. More would be refused by servers that count by second."""
 
 
+MOMENT = 1e-6  # seconds; what rounding leaves over is not waited for
+
+
 class Bucket:
     """A token bucket: refilled evenly, and `per_minute` is not exceeded in any 60 seconds.
 
@@ -60,7 +63,7 @@ class Limits:
     async def admit(self, tokens: int) -> None:
         """Returns when a call of about so many tokens may go out."""
         async with self._turn:  # the lock wakes its waiters first come, first served
-            while (seconds := self._wait(tokens)) > 0:
+            while (seconds := self._wait(tokens)) > MOMENT:
                 await asyncio.sleep(seconds)
             if self._requests:
                 self._requests.take(1)

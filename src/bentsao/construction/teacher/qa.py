@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 from pydantic import Field
@@ -93,7 +94,7 @@ def _divided(facts: Sequence[Fact], most: int) -> list[tuple[Fact, ...]]:
     characters = sum(len(fact_line(fact)) for fact in facts)
     parts = min(len(facts), max(-(-len(facts) // most), -(-characters // LONGEST)))
     edges = [len(facts) * part // parts for part in range(parts + 1)] if parts else [0]
-    return [tuple(facts[start:end]) for start, end in zip(edges, edges[1:], strict=False)]
+    return [tuple(facts[start:end]) for start, end in pairwise(edges)]
 
 
 def _first_style(entity: Entity, number: int, seed: int, styles: int, turn: int) -> int:
@@ -105,9 +106,7 @@ def _read(reply: Reply, facts: int) -> Pairs:
     return check_numbers(read(reply, Pairs), facts)
 
 
-def _check(
-    pairs: Pairs, entity: Entity, facts: Sequence[Fact], check: Verifier, beyond: Beyond
-) -> list[Checked]:
+def _check(pairs: Pairs, entity: Entity, facts: Sequence[Fact], check: Verifier, beyond: Beyond) -> list[Checked]:
     out: list[Checked] = []
     asked: set[str] = set()
     for pair in pairs.pairs:

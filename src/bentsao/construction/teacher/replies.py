@@ -1,4 +1,4 @@
-"""What the teacher must write: JSON of one shape for each job, validated; a code fence around it is all that is allowed.
+"""What the teacher must write: JSON of one shape for each job, validated; a code fence around it is allowed.
 
 A reply that is not valid is asked for again once, with what was wrong; after that it is a failure.
 """

@@ -32,7 +32,7 @@ QA_TOKENS, DIALOGUE_TOKENS = 700, 900
 
 
 class Failure(Record):
-    """A job that brought no row for want of a usable reply. `replies`: what the model wrote, both times; may be none."""
+    """A job that brought no row for want of a usable reply. `replies`: what the model wrote; none, once or twice."""
 
     job: str
     request: str
@@ -46,9 +46,9 @@ class Summary(Record):
 
     Of this run: `jobs`, of them `answered` by the journal from the start; `calls` that went out, of them `refused` and
     `lost` by reason (both are tried again); `asked_again`: replies that were no use and asked for once more; `seconds`.
-    Of the journal as a whole, this run and those before: `replies`, `tokens_in`, `tokens_out`, `money` (None: prices not
-    known); `uncounted` replies whose tokens the server did not say; `cut_off` calls that a kill left without an answer,
-    and `uncertain_tokens`: at the most so many more may be charged, for these and for the lost.
+    Of the journal as a whole, this run and those before: `replies`, `tokens_in`, `tokens_out`, `money` (None: prices
+    not known); `uncounted` replies whose tokens the server did not say; `cut_off` calls that a kill left without an
+    answer, and `uncertain_tokens`: at the most so many more may be charged, for these and for the lost.
     Of the rows: `rows` kept, of them `beyond` the evidence; `dropped` rows, `failed` jobs and `shortened` dialogues by
     reason. `left`: jobs not done; `stopped`: why, '' where the run came to its end.
     """
@@ -87,19 +87,30 @@ class Written:
 
 @dataclass(frozen=True)
 class Doing:
-    """How a run is done: `batch`: by the provider's batch interface. `failures`: file for the jobs that failed.
+    """How a run is done.
 
-    `stop`: asked now and then; once it says yes, the run ends after the calls that are out.
+    `batch`: by the provider's batch interface, which is looked at every `poll` seconds. `failures`: file for the jobs
+    that failed. `stop`: asked now and then; once it says yes, the run ends after the calls that are out.
     """
 
     batch: bool = False
+    poll: float = 30.0
     failures: Path | None = None
     stop: Callable[[], bool] = lambda: False
     progress: Callable[[Progress, Journal], None] = lambda _, __: None
 
 
+PLAINLY = Doing()
+
+
 def write_qa(
-    kb: KnowledgeBase, asking: Asking, journal: Path, plan: QAPlan, *, beyond: Beyond = "drop", doing: Doing = Doing()  # noqa: B008
+    kb: KnowledgeBase,
+    asking: Asking,
+    journal: Path,
+    plan: QAPlan,
+    *,
+    beyond: Beyond = "drop",
+    doing: Doing = PLAINLY,
 ) -> Written:
     """Questions and answers from the facts of a knowledge base. See `write`."""
     return write("qa", qa_jobs(kb, asking, plan, beyond), asking, journal, doing)
@@ -112,7 +123,7 @@ def write_dialogues(
     plan: DialoguePlan,
     *,
     beyond: Beyond = "drop",
-    doing: Doing = Doing(),  # noqa: B008
+    doing: Doing = PLAINLY,
 ) -> Written:
     """Dialogues from the literature of a knowledge base. See `write`."""
     return write("dialogue", dialogue_jobs(kb, asking, plan, beyond), asking, journal, doing)
@@ -147,7 +158,7 @@ def write(form: str, jobs: Sequence[Job[Any]], asking: Asking, journal: Path, do
         ended = asyncio.run(_ask(jobs, asking, book, doing))
         written = _Rows(form)
         for job in jobs:
-            written.take(job, next_step(job, book.reply), ended)
+            written.take(job, book, ended)
         if doing.failures:
             write_jsonl(doing.failures, [failure.model_dump() for failure in written.failures])
         account, run = book.total, book.run
@@ -173,9 +184,13 @@ async def _ask(jobs: Sequence[Job[Any]], asking: Asking, journal: Journal, doing
         return Ended(answered=len(jobs))  # nothing to ask: no key, no server needed
     async with Client(endpoint) as client:
         if doing.batch:
-            return await ask_in_batches(jobs, client, journal, budget, stop=doing.stop, progress=tell)
+            return await ask_in_batches(
+                jobs, client, journal, budget, asking.patience, poll=doing.poll, stop=doing.stop, progress=tell
+            )
         if journal.batches:
-            raise TeacherError(f"日志 {journal.path} 里有没取回的批次。请加 --batch 再运行，先把它取回来，免得重复付费。")
+            raise TeacherError(
+                f"日志 {journal.path} 里有没取回的批次。请加 --batch 再运行，先把它取回来，免得重复付费。"
+            )
         limits = Limits(asking.requests_per_minute, asking.tokens_per_minute)
         caller = Caller(client, journal, budget, limits, asking.patience)
         return await ask_all(jobs, caller, concurrency=asking.concurrency, stop=doing.stop, progress=tell)
@@ -193,15 +208,17 @@ class _Rows:
     beyond: int = 0
     left: int = 0
 
-    def take(self, job: Job[Any], step: Request | Got[Any] | Invalid, ended: Ended) -> None:
+    def take(self, job: Job[Any], journal: Journal, ended: Ended) -> None:
         """What became of a job."""
+        step = next_step(job, journal.reply)
         if isinstance(step, Got):
             self._keep(job, step.reply, job.check(step.value))
         elif isinstance(step, Invalid):
             texts = tuple(reply.text for reply in step.replies)
             self._fail(job, step.reason, step.detail, texts)
         elif given_up := ended.given_up.get(job.request.key):
-            self._fail(job, given_up.reason, given_up.detail, ())
+            first = journal.reply(job.request.key)
+            self._fail(job, given_up.reason, given_up.detail, (first.text,) if first else ())
         else:
             self.left += 1
 
@@ -223,7 +240,11 @@ class _Rows:
             )  # fmt: skip
             self.rows.append(
                 Conversation(
-                    id=f"teacher-{self.form}-{job.request.key[:16]}-{number}", group=job.name,
-                    messages=checked.messages, evidence=checked.evidence, source=job.source, made=made,
-                )  # fmt: skip
+                    id=f"teacher-{self.form}-{job.request.key[:16]}-{number}",
+                    group=job.name,
+                    messages=checked.messages,
+                    evidence=checked.evidence,
+                    source=job.source,
+                    made=made,
+                )
             )

@@ -30,7 +30,9 @@ def fill(prompt: str, values: dict[str, str]) -> tuple[Turn, ...]:
     try:
         texts = [Template(text).substitute(values).strip() for text in (system, user)]
     except (KeyError, ValueError) as error:
-        raise ConfigError(f"提示词里有不认识的 $ 名称：{error}。可用：{'、'.join('$' + name for name in values)}。") from None
+        raise ConfigError(
+            f"提示词里有不认识的 $ 名称：{error}。可用：{'、'.join('$' + name for name in values)}。"
+        ) from None
     turns = [Turn("system", texts[0]), Turn("user", texts[1])]
     return tuple(turn for turn in turns if turn.content)
 
