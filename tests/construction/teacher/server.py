@@ -121,7 +121,7 @@ def serving(script: Script = good) -> Generator[StubServer]:
 
         def do_POST(self) -> None:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            key, act = stub.take(body, dict(self.headers.items()))
+            key, act = stub.take(body, {name.lower(): value for name, value in self.headers.items()})
             time.sleep(act.delay)
             data = act.body.encode()
             stub.done(key, act)  # as a provider does: it counts when it has done the work

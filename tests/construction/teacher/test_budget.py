@@ -4,7 +4,7 @@ import asyncio
 import random
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentsao.construction.teacher.budget import Budget, BudgetReachedError, Prices, estimate
@@ -14,6 +14,7 @@ from bentsao.core.errors import ConfigError
 PRICES = Prices(input=2.0, output=8.0)
 
 
+@settings(max_examples=40, deadline=None)
 @given(
     limit=st.integers(0, 5000),
     money=st.none() | st.floats(0, 0.02),

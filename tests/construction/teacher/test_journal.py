@@ -86,7 +86,9 @@ def test_two_at_once_are_refused(tmp_path: Path) -> None:
 
 def test_a_line_that_is_none_is_told_with_its_place(tmp_path: Path) -> None:
     path = tmp_path / "j.jsonl"
-    path.write_bytes(sent("a").model_dump_json().encode() + b"\n{oops}\n" + reply("a").model_dump_json().encode() + b"\n")
+    path.write_bytes(
+        sent("a").model_dump_json().encode() + b"\n{oops}\n" + reply("a").model_dump_json().encode() + b"\n"
+    )
     before = path.read_bytes()
     with pytest.raises(DataError, match=r"j\.jsonl:2"):
         Journal(path)
@@ -106,7 +108,7 @@ events = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(events=events, data=st.data())
 def test_cut_anywhere_no_whole_line_is_lost_and_it_goes_on(
     tmp_path: Path, events: list[Sent | Reply | Refused], data: st.DataObject

@@ -34,7 +34,7 @@ def most_in_a_minute(taken: list[tuple[float, float]]) -> float:
 def test_requests_never_exceed_a_minute_and_nearly_reach_it(per_minute: int, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     taken: list[tuple[float, float]] = []
-    count = min(3 * per_minute, 2000)
+    count = min(3 * per_minute, 700)
 
     async def run() -> None:
         limits = Limits(per_minute, clock=clock)

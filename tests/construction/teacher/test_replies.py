@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentsao.construction.teacher.exchange import Reply, Usage, read_reply
@@ -70,13 +70,17 @@ def test_dialogues_have_one_to_six_turns_and_marked_sentences() -> None:
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
-        st.sampled_from(["pairs", "question", "answer", "facts", "turns", "text", "origin", "x"]), inner, max_size=4
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["pairs", "question", "answer", "facts", "turns", "text", "origin", "x"]), inner, max_size=4
+        )
     ),
-    max_leaves=12,
+    max_leaves=6,
 )
 
 
+@settings(max_examples=40, deadline=None)
 @given(text=st.text(max_size=60) | json_values.map(lambda value: json.dumps(value, ensure_ascii=True)))
 def test_any_reply_is_read_or_refused_with_a_reason(text: str) -> None:
     for shape in (Pairs, Dialogue):
@@ -93,11 +97,16 @@ def test_any_reply_is_read_or_refused_with_a_reason(text: str) -> None:
 MOST = Usage(900, 500)
 
 
-@given(body=st.text(max_size=60) | json_values.map(json.dumps) | st.builds(
-    lambda choices, usage: json.dumps({"choices": choices, "usage": usage}),
-    st.lists(st.dictionaries(st.sampled_from(["message", "finish_reason"]), json_values), max_size=2),
-    json_values | st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens"]), json_values),
-))
+@settings(max_examples=40, deadline=None)
+@given(
+    body=st.text(max_size=60)
+    | json_values.map(json.dumps)
+    | st.builds(
+        lambda choices, usage: json.dumps({"choices": choices, "usage": usage}),
+        st.lists(st.dictionaries(st.sampled_from(["message", "finish_reason"]), json_values), max_size=2),
+        json_values | st.dictionaries(st.sampled_from(["prompt_tokens", "completion_tokens"]), json_values),
+    )
+)
 def test_any_body_is_a_reply_that_can_be_written_down(body: str) -> None:
     found = read_reply("k", MOST, body, "2026")
     assert Reply.model_validate_json(found.model_dump_json()) == found

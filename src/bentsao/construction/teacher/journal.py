@@ -206,24 +206,23 @@ class Journal:
     def _read(self) -> int:
         """Take in what the file holds; returns where it ends. What a kill left of a last line is cut away."""
         faults: list[Fault] = []
-        place = 0
+        place, whole = 0, True
         for number, line in enumerate(self._reader, start=1):
             try:
                 event = EVENT.validate_json(line)
             except ValidationError as error:
                 if not line.endswith(b"\n"):
-                    os.ftruncate(self._file, place)
-                    break
+                    break  # torn by a kill
                 reason = f"不是日志的一行：{error.errors()[0]['msg']}。日志可能被改动过；请恢复备份，或删去这一行。"
                 faults.append(Fault(str(self.path), number, "行", line[:40].decode("utf-8", "replace"), reason))
-                continue
-            if not line.endswith(b"\n"):  # only its end is missing
-                os.write(self._file, b"\n")
-                line += b"\n"  # noqa: PLW2901
-            self._take(event, place, len(line), None)
-            place += len(line)
+            else:
+                self._take(event, place, len(line), None)
+            place, whole = place + len(line), line.endswith(b"\n")
         if faults:
             raise DataError(faults)
+        os.ftruncate(self._file, place)
+        if not whole:  # the kill took the last line's end only
+            place += os.write(self._file, b"\n")
         for sent in self._open.values():
             _cut_off(self.total, sent)
         self._open.clear()
