@@ -27,6 +27,6 @@ def settings() -> Settings:
     def make(url: str, *, timeout: float = 10.0, **fields: Any) -> Asking:
         quick = Patience(attempts=4, base=0.01, longest=0.05)
         endpoint = Endpoint(base_url=url, key_env="BENTSAO_TEST_KEY", timeout=timeout)
-        return Asking(**{"endpoint": endpoint, "model": "stub", "patience": quick, **fields})
+        return Asking(endpoint=endpoint, model="stub", patience=quick, **fields)
 
     return make

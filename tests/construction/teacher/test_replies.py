@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bentsao.construction.teacher.exchange import Reply, Usage, read_reply
 from bentsao.construction.teacher.replies import Dialogue, Pairs, ReplyError, check_numbers, read
+from bentsao.core.records import Record
 from tests.construction.teacher.server import completion
 
 PAIRS = {"pairs": [{"question": "感冒有什么症状？", "answer": "鼻塞。", "facts": [1]}]}
@@ -83,7 +84,8 @@ json_values: st.SearchStrategy[Any] = st.recursive(
 @settings(max_examples=40, deadline=None)
 @given(text=st.text(max_size=60) | json_values.map(lambda value: json.dumps(value, ensure_ascii=True)))
 def test_any_reply_is_read_or_refused_with_a_reason(text: str) -> None:
-    for shape in (Pairs, Dialogue):
+    shapes: list[type[Record]] = [Pairs, Dialogue]
+    for shape in shapes:
         try:
             value = read(reply(text.encode("utf-8", "replace").decode()), shape)
         except ReplyError as error:

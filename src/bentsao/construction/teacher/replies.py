@@ -60,7 +60,7 @@ class ReplyError(Exception):
         self.reason, self.detail = reason, detail
 
 
-Shape = TypeVar("Shape", Pairs, Dialogue)
+Shape = TypeVar("Shape", bound=Record)
 
 _FENCED = re.compile(r"\s*```[A-Za-z0-9_-]*[ \t]*\r?\n(.*?)\n?[ \t]*```\s*", re.DOTALL)
 
