@@ -33,6 +33,8 @@ PIECE = 1000  # replies written down at once
 
 WAITING = "批次还在服务器上做。过些时候再运行同一命令即可取回。"
 
+GO_ON = "若这个服务没有批量接口，请去掉 --batch；否则再运行同一命令即可接着做，已得到的回答都在日志里。"
+
 T = TypeVar("T")
 
 
@@ -132,17 +134,17 @@ class _Desk:
     patience: Patience
 
     async def hand_in(self, entries: Sequence[tuple[Request, bytes]]) -> None:
-        """Write a batch down, then hand it in."""
+        """Bring the file to the server, write the batch down, then hand it in."""
         name = sha256_text(now() + "".join(request.key for request, _ in entries))[:32]
         sents = tuple(
             Sent(request=request.key, most_input=request.most.input, most_output=request.most.output)
             for request, _ in entries
         )
-        self.journal.add(BatchPlanned(name=name, requests=sents))
         api = self.client.api
+        data = b"".join(line for _, line in entries)
+        file = await self._patiently(lambda: api.files.create(file=(f"{name}.jsonl", data), purpose="batch"))
+        self.journal.add(BatchPlanned(name=name, requests=sents))
         try:
-            data = b"".join(line for _, line in entries)
-            file = await self._patiently(lambda: api.files.create(file=(f"{name}.jsonl", data), purpose="batch"))
             taken = await self.client.attempt(
                 lambda: api.batches.create(
                     input_file_id=file.id,
@@ -155,10 +157,7 @@ class _Desk:
             if error.kind != "lost":
                 self.journal.add(BatchDone(name=name, status=NOT_TAKEN))
             # A lost one may have been taken: the next run looks for it.
-            raise TeacherError(
-                f"没能提交批次（{error.message}）。若这个服务没有批量接口，请去掉 --batch；"
-                "否则再运行同一命令即可接着做。"
-            ) from None
+            raise TeacherError(f"没能提交批次（{error.message}）。{GO_ON}") from None
         self.journal.add(BatchTaken(name=name, id=taken.id))
 
     async def find(self, batch: Batch) -> None:
@@ -223,9 +222,7 @@ class _Desk:
                 return await self.client.attempt(call)
             except CallError as error:
                 if error.kind in {"fatal", "rejected"} or attempt == self.patience.attempts:
-                    raise TeacherError(
-                        f"批量接口出错（{error.message}）。已得到的回答都在日志里；再运行同一命令即可接着做。"
-                    ) from None
+                    raise TeacherError(f"批量接口出错（{error.message}）。{GO_ON}") from None
                 await asyncio.sleep(
                     error.retry_after or min(self.patience.longest, self.patience.base * 2 ** (attempt - 1))
                 )
