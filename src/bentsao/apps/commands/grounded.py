@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import MODEL, ModelChoice, printable
+from bentsao.apps.commands.answering import ModelChoice, printable
 from bentsao.apps.commands.opening import opened
 from bentsao.core import grounding
 from bentsao.core.errors import ConfigError
@@ -97,7 +97,9 @@ def answer_json(answer: GroundedAnswer) -> dict[str, Any]:
     """The form that programs rely on."""
     whole = answer.model_dump(mode="json")
     return {
-        **{key: whole[key] for key in ("answer", "entities", "attributes", "evidence", "abstained", "path", "ask_back")},
+        **{
+            key: whole[key] for key in ("answer", "entities", "attributes", "evidence", "abstained", "path", "ask_back")
+        },
         "removed": [{"text": text, "reason": reason} for text, reason in answer.removed],
         "gaps": [{"entity": gap.entity, "attribute": gap.attribute} for gap in answer.gaps],
         "bundle": answer.bundle,
@@ -122,7 +124,9 @@ def show_answer(answer: GroundedAnswer) -> None:
     if answer.left_out:
         print(f"（知识库里还有 {answer.left_out} 个值，这里没有列出。）")
     if answer.removed:
-        marked = "没有依据的话" if any(text in answer.answer for text, _ in answer.removed) else "没有依据的话，已经删去"
+        marked = (
+            "没有依据的话" if any(text in answer.answer for text, _ in answer.removed) else "没有依据的话，已经删去"
+        )
         print(f"（模型的回答里有 {len(answer.removed)} 处{marked}。）")
     if answer.bundle:
         print(f"（由包 {answer.bundle[:16]} 回答。）")
