@@ -172,6 +172,26 @@ def test_generator_talk_is_looked_for_in_questions_too() -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "label"),
+    [
+        ("5. 一名62岁女性出现高烧，怎么办？", "带着生成时的编号"),
+        ("2、小明误咽了玩具，怎么办？", "带着生成时的编号"),
+        ("这两个疾病的病因有何不同？", "问题没有说是什么病"),
+        ("该疾病的病因是什么？", "问题没有说是什么病"),
+        ("1.5岁男童发热怎么办？", None),
+        ("2型糖尿病和1型糖尿病有何不同？", None),
+        ("这位患者出现了血尿，怎么办？", None),
+        ("偏头痛和痛风，这两个疾病的病因有何不同？", None),
+        ("两岁女童发热怎么办？", None),
+    ],
+)
+def test_a_question_that_opens_a_row_is_not_one_of_a_list(question: str, label: str | None) -> None:
+    found = why("leak", "请及时就医。", question)
+    assert (found and label_of(found)) == label
+    assert FILTERS["leak"](dialogue("偏头痛怎么治？", "请就医。", question, "请就医。"), Context()) is None
+
+
+@pytest.mark.parametrize(
     ("question", "answer", "refused"),
     [
         ("诊断为开放性气胸，治疗方案应当采用哪种？", "开放性气胸的治疗方案。", True),
@@ -237,8 +257,9 @@ def test_a_letter_is_an_answer_to_a_choice() -> None:
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_no_text_breaks_a_filter_and_a_reason_has_a_label(question: str, answer: str) -> None:
-    for name, judge in FILTERS.items():
-        found = judge(row(question, answer), Context()) if name != "duplicate" else None
+    context = Context()
+    for judge in FILTERS.values():
+        found = judge(row(question, answer), context)
         assert found is None or label_of(found) != found
 
 
