@@ -58,12 +58,12 @@ LEAKS: tuple[tuple[str, re.Pattern[str]], ...] = (
 """What gives a generator away: the label, and its pattern. A grounded answer may say `知识库没有收录……`."""
 
 OPENINGS: tuple[tuple[str, re.Pattern[str]], ...] = (
-    ("带着生成时的编号", re.compile(r"^\s*\d{1,2}\s*[.、．)）]\s*(?=[^\d\s])")),
+    ("带着生成时的编号", re.compile(r"^\s*\d{1,2}\s*[.、．)）]\s*(?=[^\d\s])(?![\s\S]*[\s。；]\d{1,2}\s*[.、．)）])")),
     (
         "问题没有说是什么病",
         re.compile(
             r"^(?:请问|那么)?[，,\s]*(?:(?:以上|上述|这|该|此)?两[个种者]?(?:疾病|病|症|者)"
-            r"|(?:以上|上述|该|此|这)[种个些]?(?:疾病|病|药物?)(?![人例房友史程]))"
+            r"|(?:以上|上述|该|此|这)[种个些]?(?:疾病|病|药物?)(?![人例房友史程]|是[^什不否]))"
         ),
     ),
 )
