@@ -46,8 +46,8 @@ class Setting:
     """What is run.
 
     rows: training rows of each tuned system; epochs over them. questions: composed questions (premises and unknown
-    names come on top); baseline_questions: how many of all are put to the systems that are not grounded, which answer at
-    length. sizes: further knowledge-tuned adapters with these many rows, for the curve. adapter, instruct: adapters
+    names come on top); baseline_questions: how many of all are put to the systems that are not grounded, which answer
+    at length. sizes: further knowledge-tuned adapters with these many rows, for the curve. adapter, instruct: adapters
     tuned elsewhere, with the files they were tuned on; None: tuned here.
     """
 
@@ -108,12 +108,13 @@ class _Run:
     out: Path
     view: TrainingView
     result: Result
+    bench: Bench
 
 
 def run(kb: KnowledgeBase, setting: Setting, out: Path, view: TrainingView) -> Result:
     """Run the experiment into `out`; what stands there from an earlier run of the same setting is not made again."""
     result = Result()
-    this = _Run(kb, setting, out, view, result)
+    this = _Run(kb, setting, out, view, result, Bench(kb, Linker.for_kb(kb), setting.answer_tokens))
     material = gather(kb, load_grammar())
     adapters = _adapters(this)
     seen = named_in(_learnt(setting, out), material)
@@ -122,12 +123,10 @@ def run(kb: KnowledgeBase, setting: Setting, out: Path, view: TrainingView) -> R
     if setting.by_hand:
         questions = by_hand(setting.by_hand, kb)
         result.sets["by_hand"] = [gold for gold in questions if seen.isdisjoint(gold.entities)]
-        result.notes.append(
-            f"手写的问题 {len(questions)} 条，问到训练中出现过的实体的 {len(questions) - len(result.sets['by_hand'])} 条不用"
-        )
-    bench = Bench(kb, Linker.for_kb(kb), setting.answer_tokens)
+        left_out = len(questions) - len(result.sets["by_hand"])
+        result.notes.append(f"手写的问题 {len(questions)} 条；{left_out} 条问到训练中出现过的实体，不用")
     for name, questions in result.sets.items():
-        _compare(this, name, questions, adapters, bench)
+        _compare(this, name, questions, adapters)
     write_json(out / "scores.json", result.as_json())
     return result
 
@@ -197,45 +196,45 @@ def _composed(material: Material, setting: Setting, seen: set[str]) -> list[Gold
     return composed(material, load_grammar(), setting.questions, seed=setting.seed, limit=is_new)
 
 
-# ---- answering and scoring ---------------------------------------------------------------------------------------------
+# ---- answering and scoring ------------------------------------------------------------------------------------------
 
 
-def _compare(this: _Run, name: str, questions: Sequence[Gold], adapters: dict[str, Path], bench: Bench) -> None:
+def _compare(this: _Run, name: str, questions: Sequence[Gold], adapters: dict[str, Path]) -> None:
     """Put the questions of one set to every system, and score what they say."""
     setting, result = this.setting, this.result
     few = sample(questions, setting.baseline_questions, setting.seed)
-    judge = _Judge(bench.kb)
+    judge = _Judge(this.kb)
     answers = result.answers.setdefault(name, {})
     for system, adapter in (("base", None), ("instruct", adapters["instruct"])):
-        answers[system] = _plain(this, name, system, adapter, few, bench)
+        answers[system] = _plain(this, name, system, adapter, few)
     tuned = adapters["knowledge"]
-    answers["retrieval"] = _said(_grounded(this, f"{name}-retrieval", None, _UNTUNED, few, bench))
-    found = _grounded(this, f"{name}-knowledge", tuned, Policy(path=setting.path), questions, bench)
+    answers["retrieval"] = _said(_grounded(this, f"{name}-retrieval", None, _UNTUNED, few))
+    found = _grounded(this, f"{name}-knowledge", tuned, Policy(path=setting.path), questions)
     answers["knowledge"] = _said(found)
     answers["unguarded"] = [systems.as_said(answer, raw=True) for answer in found]
-    answers["oracle"] = _said(_grounded(this, f"{name}-oracle", tuned, Policy(path="oracle"), questions, bench))
+    answers["oracle"] = _said(_grounded(this, f"{name}-oracle", tuned, Policy(path="oracle"), questions))
     result.grounded[name] = found
-    aims = systems.aims(found, questions, bench)
+    aims = systems.aims(found, questions, this.bench)
     result.paths[name] = {path: figures(judge.scores(questions, said)) for path, said in aims.items()}
     result.scores[name] = {system: judge.scores(questions, said) for system, said in answers.items()}
     if name == "composed":
         for size in setting.sizes:
             where = adapters[f"knowledge-{size}"]
-            sized = _said(_grounded(this, f"{name}-{size}", where, Policy(path="model"), few, bench))
+            sized = _said(_grounded(this, f"{name}-{size}", where, Policy(path="model"), few))
             result.curve.append((size, figures(judge.scores(few, sized))))
 
 
 _UNTUNED = Policy(path="linker", guard="off")
 
 
-def _plain(this: _Run, name: str, system: str, adapter: Path | None, few: Sequence[Gold], bench: Bench) -> list[Said]:
+def _plain(this: _Run, name: str, system: str, adapter: Path | None, few: Sequence[Gold]) -> list[Said]:
     started = time.perf_counter()
     answers = systems.answers_in(
         this.out,
         f"{name}-{system}",
         key=_key(adapter, this.setting),
         questions=few,
-        make=lambda: systems.plainly(_engine(adapter, this), bench, few, _told(this.view, system)),
+        make=lambda: systems.plainly(_engine(adapter, this), this.bench, few, _told(this.view, system)),
         record=Said,
     )
     this.result.seconds[f"{name}-{system}"] = time.perf_counter() - started
@@ -243,7 +242,7 @@ def _plain(this: _Run, name: str, system: str, adapter: Path | None, few: Sequen
 
 
 def _grounded(
-    this: _Run, name: str, adapter: Path | None, policy: Policy, asked: Sequence[Gold], bench: Bench
+    this: _Run, name: str, adapter: Path | None, policy: Policy, asked: Sequence[Gold]
 ) -> list[GroundedAnswer]:
     started = time.perf_counter()
     answers = systems.answers_in(
@@ -251,7 +250,7 @@ def _grounded(
         name,
         key=_key(adapter, this.setting) + policy.model_dump_json(),
         questions=asked,
-        make=lambda: systems.grounded(_engine(adapter, this), bench, policy, asked, _told(this.view, name)),
+        make=lambda: systems.grounded(_engine(adapter, this), this.bench, policy, asked, _told(this.view, name)),
         record=GroundedAnswer,
     )
     this.result.seconds[name] = time.perf_counter() - started

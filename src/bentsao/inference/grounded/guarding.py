@@ -70,7 +70,7 @@ def sentences(text: str) -> list[str]:
     return re.findall(r"[^。！？\n]*[。！？\n]+(?:\[\d+\])*|[^。！？\n]+$", text)
 
 
-# ---- claims beyond the facts that do no harm --------------------------------------------------------------------------
+# ---- claims beyond the facts that do no harm -------------------------------------------------------------------------
 
 _CLAUSE_END = re.compile("[,，;；:：。！？!?\n]")
 _ABSENT = re.compile(

@@ -78,8 +78,8 @@ class Resolver:
         """One aim of two.
 
         What both name is meant, so that each drops what only the other took for asked (a symptom of the story, an
-        attribute that a word hints at). Where they share nothing the linker decides, which knows the base's names, unless
-        its name is only a part of a longer one that the model read: that one is not in the base.
+        attribute that a word hints at). Where they share nothing the linker decides, which knows the base's names,
+        unless its name is only a part of a longer one that the model read: that one is not in the base.
         """
         shared = [place for place, name in enumerate(linker.entities) if name in model.entities]
         alone = len(model.entities) + len(model.unknown) < 2

@@ -17,7 +17,12 @@ from bentsao.knowledge.normalise import normalise
 _REPLY = 8
 """Characters that a reply to a question back may have besides the name it chooses."""
 
-_ORDINALS = (r"前者|第?[一1]个|第[一1]|^[一1]$", r"后者|第?[二2两]个|第[二2]|^[二2]$", r"第?[三3]个|第[三3]|^[三3]$", r"第?[四4]个|第[四4]|^[四4]$")  # fmt: skip
+_ORDINALS = (
+    r"前者|第?[一1]个|第[一1]|^[一1]$",
+    r"后者|第?[二2两]个|第[二2]|^[二2]$",
+    r"第?[三3]个|第[三3]|^[三3]$",
+    r"第?[四4]个|第[四4]|^[四4]$",
+)
 _YES = re.compile("^(?:是的?|对的?|嗯+|没错|就是(?:这个|它)?)[。!！,，啊呀]*$")
 
 
