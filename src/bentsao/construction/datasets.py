@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from bentsao.construction import choice
-from bentsao.construction.composer import GROUNDED_MIX, QA_MIX, Mix, Tally, compose, dialogues
+from bentsao.construction.composer import GROUNDED_MIX, QA_MIX, Mix, Tally, compose, dialogues, is_sound
 from bentsao.construction.exchanges import Exchange, grounded, instruction, row
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.forms.premises import premises
@@ -19,6 +20,8 @@ from bentsao.core.records import Conversation, Made, Message
 from bentsao.knowledge.store import Passage
 
 _ADVICE_SHARE = 0.4
+_TAIL = 40
+_ADVISED = re.compile("医生|药师|医院|医嘱|就医")
 
 
 @dataclass(frozen=True)
@@ -75,6 +78,8 @@ def polarity(order: Order) -> Iterator[Conversation]:
             pair = premises(subject, pen.rng.choice(sorted(subject.facts)), pen)
             if pair is None or {exchange.question for exchange in pair} & seen:
                 continue
+            if not all(is_sound(exchange, order.material, order.tally) for exchange in pair):
+                continue
             seen |= {exchange.question for exchange in pair}
             number += 1
             for exchange, side in zip(pair, ("true", "false"), strict=True):
@@ -109,6 +114,8 @@ def _advice(exchange: Exchange, pen: Pen) -> str:
     subject = pen.material.named.get(exchange.subjects[0]) if exchange.subjects else None
     if subject is None or not exchange.attributes or pen.rng.random() > _ADVICE_SHARE:
         return ""
+    if _ADVISED.search(exchange.answer[-_TAIL:]):
+        return ""  # the answer has said it
     advice = pen.patterns(subject, exchange.attributes[-1]).advice
     return pen.rng.choice(advice) if advice else ""
 
