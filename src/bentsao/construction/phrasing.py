@@ -6,7 +6,7 @@ import random
 import re
 from collections.abc import Sequence
 
-from bentsao.construction.grammar import AttributeGrammar, filled
+from bentsao.construction.grammar import AttributeGrammar, Patterns, filled
 from bentsao.core.grounding import mark
 from bentsao.core.records import Fact
 
@@ -16,6 +16,7 @@ HALF_SENTENCES = frozenset(
 )  # fmt: skip
 """Attributes whose values say something (易复发, 伴晕厥): 、 and 和 between them would glue sentences."""
 
+_BEGINS_WITH_VALUES = re.compile(r"(?:^|。)“?\{(?:values|va|vb)\}")
 _CONDITIONS = ("分情况看，", "具体来说，", "按情况分：")
 _MORE_CONDITIONS = ("另外，", "此外，", "还要分情况看：")
 _MORE = ("此外还有{values}{cite}。", "另外还提到{values}{cite}。", "另有资料提到{values}{cite}。")
@@ -24,9 +25,7 @@ _MORE = ("此外还有{values}{cite}。", "另外还提到{values}{cite}。", "�
 def listed(values: Sequence[str], *, apart: bool = False) -> str:
     """Values as they are listed in a sentence: 甲、乙和丙; by semicolons where one is half a sentence, or `apart`."""
     values = [value.rstrip("。；;") for value in values]
-    if len(values) > 1 and (
-        apart or any(re.search(r"[，、；。和或及与]", value) or len(value) > 14 for value in values)
-    ):
+    if len(values) > 1 and (apart or any(re.search(r"[，、；。和或及]", value) or len(value) > 14 for value in values)):
         return "；".join(values)
     return "和".join(filter(None, ("、".join(values[:-1]), values[-1])))
 
@@ -69,6 +68,12 @@ def stated(patterns: AttributeGrammar, name: str, facts: Sequence[Fact], rng: ra
             lead = f"{name}的{short}，" + (rng.choice(_CONDITIONS) if len(cases) > 1 else "")
         sentences.append(lead + "；".join(cases) + "。")
     return tidy("".join(sentences))
+
+
+def answering(patterns: Patterns, cite: str, rng: random.Random) -> str:
+    """A pattern for values as `cited` gives them: where they are several cases, no sentence begins with them."""
+    fitting = patterns if cite else tuple(pattern for pattern in patterns if not _BEGINS_WITH_VALUES.search(pattern))
+    return rng.choice(fitting or patterns)
 
 
 def tidy(text: str) -> str:

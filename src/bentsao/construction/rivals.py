@@ -48,9 +48,15 @@ def rivals(subject: Subject, material: Material) -> list[Subject]:
         found = {
             name: other
             for name, other in found.items()
-            if name not in shared or shared[name] >= needed or _told_apart(subject, other)
+            if _told_apart(subject, other) or (shared[name] >= needed and _in_one_department(subject, other))
         }
     return [other for other in found.values() if other.kind == subject.kind and other.name != subject.name]
+
+
+def _in_one_department(one: Subject, other: Subject) -> bool:
+    """Whether the same doctors see both; those that no department is told of count as together."""
+    mine, theirs = (set(values_of(subject.facts.get("所属科室", ()))) for subject in (one, other))
+    return not mine or not theirs or bool(mine & theirs)
 
 
 def _told_apart(one: Subject, other: Subject) -> bool:

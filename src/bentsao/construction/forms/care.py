@@ -6,7 +6,7 @@ from bentsao.construction.exchanges import Exchange
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.grammar import filled, pattern_id
 from bentsao.construction.people import opening
-from bentsao.construction.phrasing import cited, stated, tidy
+from bentsao.construction.phrasing import answering, cited, stated, tidy
 from bentsao.construction.subjects import Subject, values_of
 
 _DEPARTMENT = "所属科室"
@@ -67,7 +67,7 @@ def _asked(drug: Subject, attribute: str, disease: Subject, pen: Pen, *, true: b
         names=(name,),
         attributes=(attribute,),
         facts=facts,
-        answer=tidy(filled(pen.rng.choice(answer), d=name, e=called, values=values, cite=cite)),
+        answer=tidy(filled(answering(answer, cite, pen.rng), d=name, e=called, values=values, cite=cite)),
         subjects=(drug.name,),
         patterns=(pattern_id(pattern),),
         difficulty="hard",

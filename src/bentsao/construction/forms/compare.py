@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bentsao.construction.exchanges import Exchange
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.grammar import filled, pattern_id
-from bentsao.construction.phrasing import cited, listed, tidy
+from bentsao.construction.phrasing import answering, cited, listed, tidy
 from bentsao.construction.subjects import Subject, values_of
 from bentsao.core.grounding import Gap
 from bentsao.core.records import Fact
@@ -27,12 +27,12 @@ def compare(one: Subject, other: Subject, attribute: str, pen: Pen) -> Exchange 
     gaps: tuple[Gap, ...] = ()
     if theirs:
         vb, cb = cited(theirs, first=len(mine) + 1)
-        answer = filled(pen.rng.choice(words["both"]), a=a, b=b, short=short, va=va, vb=vb, ca=ca, cb=cb)
+        answer = filled(answering(words["both"], ca and cb, pen.rng), a=a, b=b, short=short, va=va, vb=vb, ca=ca, cb=cb)
         shared = [value for value in _always(mine) if value in _always(theirs)]
         if shared:
             answer += filled(pen.rng.choice(words["same"]), a=a, b=b, short=short, shared=listed(shared))
     else:
-        answer = filled(pen.rng.choice(words["one"]), a=a, b=b, short=short, va=va, ca=ca)
+        answer = filled(answering(words["one"], ca, pen.rng), a=a, b=b, short=short, va=va, ca=ca)
         gaps = (Gap(b, attribute),)
     return Exchange(
         form="compare",

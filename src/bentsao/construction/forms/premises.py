@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from bentsao.construction.exchanges import Exchange
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.grammar import filled, pattern_id
-from bentsao.construction.phrasing import cited, tidy, worded
+from bentsao.construction.phrasing import answering, cited, tidy, worded
 from bentsao.construction.subjects import Subject, values_of
 from bentsao.core.grounding import mark
 from bentsao.core.records import Fact
@@ -93,7 +93,7 @@ def premises(subject: Subject, attribute: str, pen: Pen) -> tuple[Exchange, Exch
     if (qualifier := facts[place].qualifier) and "{values}" not in yes:
         yes += f"资料里说的是{qualifier}的情况{mark(place + 1)}。"
     values, cite = cited(facts)
-    no = filled(pen.rng.choice(patterns.no), e=name, v=false, values=values, cite=cite, short=short)
+    no = filled(answering(patterns.no, cite, pen.rng), e=name, v=false, values=values, cite=cite, short=short)
     return exchange(true, "premise_true", yes, facts), exchange(false, "premise_false", no, facts)
 
 
@@ -141,7 +141,7 @@ def _alike(left: str, right: str) -> bool:
 
 
 def _same(left: str, right: str) -> bool:
-    """Whether two values of an attribute that has one value (有传染性, 60%, 7天) may be the same: equal, or figures meet."""
+    """Whether two values of an attribute that has one value (有传染性, 7天) may be the same: equal, or figures meet."""
     mine, theirs = _figures(left), _figures(right)
     if mine and theirs:
         return min(mine) <= max(theirs) * _NEARLY and min(theirs) <= max(mine) * _NEARLY
