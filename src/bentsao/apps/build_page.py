@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bentsao.construction.diversity import SAMPLE_BIGRAMS, Diversity
+from bentsao.construction.diversity import BUCKET, SAMPLE_BIGRAMS, Diversity
 from bentsao.construction.filtering import Tally
 from bentsao.construction.filters import FILTERS, TITLES
 from bentsao.construction.report import DataReport
@@ -23,8 +24,11 @@ th{background:#f3f4f6;font-weight:600}td.n{text-align:right;font-variant-numeric
 .said{white-space:pre-wrap;margin:.3rem 0}.user{color:#1d4ed8}.assistant{color:#111827}.system{color:#6b7280}
 .meta,.facts{color:#6b7280;font-size:.85rem}.facts{border-left:3px solid #99f6e4;padding-left:.6rem;margin:.4rem 0}
 .notice{background:#fef3c7;border-left:4px solid #d97706;padding:.6rem 1rem}
-@media(max-width:640px){td.b,th.b{display:none}}
+@media(max-width:640px){td.b,.refused td:first-child,.refused th:first-child{display:none}}
 """
+
+BARS = 16
+"""Steps of a length distribution, at most."""
 
 NOTICE = "训练数据仅供研究，不构成诊断或治疗建议。"
 
@@ -107,10 +111,19 @@ def _diversity(varied: Diversity) -> str:
     rows = "".join(_row(label, *figures) for label, figures in diversity_figures(varied).items())
     table = f"<table><tr><th></th><th>问</th><th>答</th></tr>{rows}</table>"
     lengths = "".join(
-        f"<h3>{label}的字数</h3>" + _bars([(f"{start} 起", count) for start, count in one.lengths.histogram.items()])
+        f"<h3>{label}的字数</h3>" + _bars(_steps(one.lengths.histogram))
         for label, one in (("问", varied.questions), ("答", varied.answers))
     )
     return table + lengths
+
+
+def _steps(histogram: Mapping[int, int]) -> list[tuple[str, int]]:
+    """The length distribution in at most BARS steps of one width."""
+    width = BUCKET * (max(histogram, default=0) // (BUCKET * BARS) + 1)
+    steps: Counter[int] = Counter()
+    for start, count in histogram.items():
+        steps[start // width * width] += count
+    return [(f"{start}–{start + width - 1}", count) for start, count in sorted(steps.items())]
 
 
 def _refused(tally: Tally | None, kept: int) -> str:
@@ -126,7 +139,8 @@ def _refused(tally: Tally | None, kept: int) -> str:
             )
     head = "<tr><th>过滤器</th><th>原因</th><th>行数</th><th>例</th></tr>"
     share = tally.refused / (tally.refused + kept) if tally.refused + kept else 0.0
-    return f"<p>拒绝 {tally.refused:,} 行（{share:.1%}）；一行可有几个原因。</p><table>{head}{''.join(rows)}</table>"
+    table = f'<table class="refused">{head}{"".join(rows)}</table>'
+    return f"<p>拒绝 {tally.refused:,} 行（{share:.1%}）；一行可有几个原因。</p>{table}"
 
 
 def _sample(row: Conversation) -> str:

@@ -15,11 +15,14 @@ from bentsao import __version__
 from bentsao.core.errors import BentsaoError
 
 COMMANDS = {
+    "answer": "bentsao.apps.commands.answer:answer",
+    "bundle": "bentsao.apps.commands.bundle:app",
     "finetune": "bentsao.apps.commands.finetune:finetune",
     "infer": "bentsao.apps.commands.infer:infer",
     "chat": "bentsao.apps.commands.chat:chat",
     "kb": "bentsao.apps.commands.kb:app",
     "build": "bentsao.apps.commands.build:app",
+    "experiment": "bentsao.apps.commands.experiment:app",
     "bases": "bentsao.apps.commands.bases:app",
     "doctor": "bentsao.apps.commands.doctor:doctor",
     "demo": "bentsao.apps.commands.demo:demo",

@@ -66,9 +66,15 @@ def dialogue(order: Order) -> Iterator[Conversation]:
 
 def polarity(order: Order) -> Iterator[Conversation]:
     """Pairs of the same question with a true and a false premise; `#true` and `#false` end their ids."""
+    for number, pair in enumerate(premise_pairs(order), start=1):
+        for exchange, side in zip(pair, ("true", "false"), strict=True):
+            yield row(exchange, f"polarity-{order.split}-{number:06d}#{side}", instruction(exchange), order.split)
+
+
+def premise_pairs(order: Order) -> Iterator[tuple[Exchange, Exchange]]:
+    """About `order.rows` / 2 pairs of exchanges, the true one first, each question once."""
     part = order.grammar.part("test" if order.split == "test" else "train")
     pen_of = pens(order.material, part, f"{order.seed}:polarity:{order.split}")
-    number = 0
     for subject, quota in quotas(order.material, order.rows // 2):
         pen = pen_of(subject.name)
         seen: set[str] = set()
@@ -78,12 +84,9 @@ def polarity(order: Order) -> Iterator[Conversation]:
             pair = premises(subject, pen.rng.choice(sorted(subject.facts)), pen)
             if pair is None or {exchange.question for exchange in pair} & seen:
                 continue
-            if not all(is_sound(exchange, order.material, order.tally) for exchange in pair):
-                continue
-            seen |= {exchange.question for exchange in pair}
-            number += 1
-            for exchange, side in zip(pair, ("true", "false"), strict=True):
-                yield row(exchange, f"polarity-{order.split}-{number:06d}#{side}", instruction(exchange), order.split)
+            if all(is_sound(exchange, order.material, order.tally) for exchange in pair):
+                seen |= {exchange.question for exchange in pair}
+                yield pair
 
 
 def choices(order: Order) -> Iterator[choice.Choice]:

@@ -22,7 +22,7 @@ class Exchange:
     facts: what the answer stands on, in the order of its marks. gaps: what was looked up in vain.
     answer: with citation marks; for an exchange without facts, words that say so.
     subjects: own names of the entities; patterns: ids of the question patterns. history: earlier questions of the same
-    person, oldest first.
+    person, oldest first. value: what a premise asserts.
     """
 
     form: str
@@ -36,6 +36,7 @@ class Exchange:
     difficulty: str = "easy"
     gaps: tuple[Gap, ...] = ()
     history: tuple[str, ...] = ()
+    value: str = ""
 
     @property
     def evidence(self) -> tuple[Evidence, ...]:
@@ -56,6 +57,7 @@ class Exchange:
             names=self.names,
             entities=self.subjects,
             attributes=self.attributes,
+            value=self.value,
         )
 
 

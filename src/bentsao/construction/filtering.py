@@ -31,11 +31,13 @@ class Refused(Record):
 class Tally:
     """How many rows came and passed; how many each filter refused (a row may be refused by several), by label too.
 
+    `without_evidence`: rows of which `ungrounded` can say nothing; passing it means nothing for them.
     `examples`: of each label the first few reasons, each with its row's id.
     """
 
     rows: int = 0
     kept: int = 0
+    without_evidence: int = 0
     filters: Counter[str] = field(default_factory=Counter[str])
     labels: dict[str, Counter[str]] = field(default_factory=dict[str, Counter[str]])
     examples: dict[str, list[tuple[str, str]]] = field(default_factory=dict[str, list[tuple[str, str]]])
@@ -48,6 +50,8 @@ class Tally:
     def count(self, judged: Conversation | Refused) -> None:
         """Take one row into account."""
         self.rows += 1
+        row = judged if isinstance(judged, Conversation) else judged.row
+        self.without_evidence += not row.evidence
         if isinstance(judged, Conversation):
             self.kept += 1
             return
@@ -65,6 +69,7 @@ class Tally:
             "rows": self.rows,
             "kept": self.kept,
             "refused": self.refused,
+            "without_evidence": self.without_evidence,
             "filters": {name: self.filters[name] for name in FILTERS if self.filters[name]},
             "reasons": {name: dict(self.labels[name].most_common()) for name in FILTERS if name in self.labels},
         }

@@ -112,15 +112,11 @@ class _Known:
 
 def _texts(row: Conversation | Question) -> tuple[str, list[str]]:
     """(question and answer, "" where no answer is known; the questions that count alone)."""
-    if isinstance(row, Question):
-        said = [message.content + message.input for message in row.messages if message.role == "user"]
-        answer = row.reference or ""
-    else:
-        of = texts(row)
-        said, answer = list(of.questions), of.answer
-    together = "\n".join(said)
-    whole = f"{together}\n{answer}" if folded(answer) else ""
-    opening = [said[0]] if len(said) > 1 and len(folded(said[0])) >= SHORT else []
+    said = texts(row)
+    together = said.question
+    whole = f"{together}\n{said.answer}" if folded(said.answer) else ""
+    first = said.questions[0] if len(said.questions) > 1 else ""
+    opening = [first] if len(folded(first)) >= SHORT else []
     return whole, [together, *opening]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,5 +118,5 @@ def _count(counts: dict[str, Counter[str]], row: Conversation) -> None:
     counts["attribute"].update(_attributes(row) or [UNNAMED])
 
 
-def _attributes(row: Conversation) -> Iterable[str]:
-    return dict.fromkeys(item.fact.attribute for item in row.evidence)
+def _attributes(row: Conversation) -> list[str]:
+    return list(dict.fromkeys(item.fact.attribute for item in row.evidence))

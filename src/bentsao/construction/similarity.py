@@ -66,7 +66,7 @@ def signature(of: Iterable[str], size: int = PERMUTATIONS) -> NDArray[np.uint32]
 @cache
 def _permutations(size: int) -> NDArray[np.uint32]:
     """Made once: making them costs more than a signature."""
-    return MinHash(num_perm=size, seed=1, scheme="affine32").permutations
+    return np.asarray(MinHash(num_perm=size, seed=1, scheme="affine32").permutations, dtype=np.uint32)
 
 
 class Near(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from bentsao.core.grounding import ask_attribute, ask_entity, without_marks
-from bentsao.core.records import Conversation
+from bentsao.core.records import Conversation, Question
 
 LABEL_FORMS = frozenset({"choice", "polarity"})
 """Forms whose answer is a letter or a yes or no, and whose rows come in pairs that differ in a word."""
@@ -38,17 +38,19 @@ class Texts(NamedTuple):
         return "\n".join(self.answers)
 
 
-def texts(conversation: Conversation) -> Texts:
-    """The questions and answers of a conversation, citation marks left out."""
-    grounded = any(message.part in _NAMES for message in conversation.messages)
+def texts(row: Conversation | Question) -> Texts:
+    """The questions and answers of a conversation, citation marks left out; a question's answer is its reference."""
+    grounded = any(message.part in _NAMES or message.content.startswith(_FRAME) for message in row.messages)
     questions: list[str] = []
     answers: list[str] = []
-    for message in conversation.messages:
+    for message in row.messages:
         if message.role == "user":
             said = f"{message.content}\n{message.input}" if message.input else message.content
             questions += _asked(said) if grounded else [said]
         elif message.role == "assistant" and message.part not in _NAMES:
             answers.append(without_marks(message.content))
+    if isinstance(row, Question) and row.reference:
+        answers.append(without_marks(row.reference))
     return Texts(tuple(questions), tuple(answers))
 
 

@@ -62,7 +62,7 @@ class Asked(Record):
     """The question of a constructed row with what is right about it: what is asked, of which entities, in which form.
 
     `history`: earlier questions of the same person, oldest first. `names`: the entities as they are called there;
-    `entities`: their own names in the knowledge base, empty for what it does not have.
+    `entities`: their own names in the knowledge base, empty for what it does not have. `value`: what a premise asserts.
     """
 
     question: str
@@ -70,6 +70,7 @@ class Asked(Record):
     names: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
+    value: str = ""
 
 
 class Made(Record):

@@ -1,25 +1,17 @@
-"""Many questions → a file of answers. May be killed at any moment and started again; nothing is asked twice.
-
-While it runs, answers are appended to a journal, `OUT.part`, and at the end `OUT` is written whole. What the answers
-were made with stands beside them in `OUT.manifest.json`, so that those of two models never end up in one file.
-"""
+"""Many questions → a file of answers. May be killed at any moment and started again; nothing is asked twice."""
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from bentsao import __version__
-from bentsao.core.errors import BentsaoError, ConfigError
-from bentsao.core.files import read_json, sha256_text, write_json, write_jsonl
-from bentsao.core.records import Answer, Question, Record
+from bentsao.core.errors import BentsaoError
+from bentsao.core.records import Answer, Question
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, MemoryShortageError, fitted_prompt
+from bentsao.inference.journal import Journal
 
 
 def answer_all(
@@ -46,18 +38,16 @@ def answer_all(
     ids of their own (ValueError). Raises ConfigError if `out` holds answers made with other settings or to other
     questions, or is not ours.
     """
-    if len({question.id for question in questions}) < len(questions):
-        raise ValueError("questions must have unique ids")
     report = report or (lambda _: None)
-    book = _Book(out, _settings(engine, decoding), questions, restart=restart)
-    if book.answers:
-        report(f"{out} 已有 {len(book.answers)} 个回答，不再重问（要重来请加 --restart）。")
+    journal = Journal(out, settings_of(engine, decoding), questions, restart=restart)
+    if journal.answers:
+        report(journal.resumed)
 
     written = 0  # pieces of the batch at work, each of one token or more
 
     def tell() -> None:
         if progress:
-            progress(len(book.answers) + written / decoding.max_new_tokens, len(questions))
+            progress(len(journal.answers) + written / decoding.max_new_tokens, len(questions))
 
     def count(_row: int, _piece: str) -> None:
         nonlocal written
@@ -68,21 +58,21 @@ def answer_all(
     prompts, impossible, shortened = _prompts(engine, questions, decoding)
     if shortened:
         report(f"{shortened} 个问题的对话历史太长，最早的几轮没有带上。")
-    book.append(impossible)
+    journal.append(impossible)
     by_id = {question.id: question for question in questions}
     # Batches are those of a run from nothing, so that a seeded run draws the same when it was interrupted.
     for batch in _batches(prompts, rows, token_budget, decoding):
-        left = [(by_id[name], prompts[name]) for name in batch if name not in book.answers]
+        left = [(by_id[name], prompts[name]) for name in batch if name not in journal.answers]
         if not left:
             continue
         for answers in _ask(engine, left, decoding, count if progress else None):
-            book.append(answers)
+            journal.append(answers)
             written = 0
             tell()
-    return book.close()
+    return journal.close()
 
 
-def _settings(engine: Engine, decoding: Decoding) -> dict[str, Any]:
+def settings_of(engine: Engine, decoding: Decoding) -> dict[str, Any]:
     """All that decides what the answers are."""
     chat_format = engine.chat_format
     return {
@@ -165,87 +155,3 @@ def _failed(question: Question, error: BentsaoError) -> Answer:
         finish="error",
         error=str(error),
     )
-
-
-class _Manifest(Record):
-    """What the answers of a run were made with. `questions`: hash of each question by id."""
-
-    bentsao: str
-    settings: dict[str, Any]
-    questions: dict[str, str]
-
-
-class _Book:
-    """The answers on disk: the journal while a run lasts, `out` at its end, the manifest all the time.
-
-    Its order of writing keeps one promise: an answer found on disk was made with the manifest's settings, for the
-    question whose hash the manifest has.
-    """
-
-    def __init__(self, out: Path, settings: dict[str, Any], questions: Sequence[Question], *, restart: bool) -> None:
-        self._out = out
-        self._journal = out.with_name(out.name + ".part")
-        self._questions = questions
-        manifest = out.with_name(out.name + ".manifest.json")
-        hashes = {question.id: sha256_text(question.model_dump_json()) for question in questions}
-        if out.is_dir():
-            raise ConfigError(f"{out} 是一个目录，这里需要一个文件名，如 {out / 'answers.jsonl'}。")
-        self.answers = {} if restart else self._found(manifest, settings, hashes)
-        write_jsonl(self._journal, [answer.model_dump() for answer in self.answers.values()])
-        write_json(manifest, _Manifest(bentsao=__version__, settings=settings, questions=hashes).model_dump())
-
-    def _found(self, manifest: Path, settings: dict[str, Any], hashes: dict[str, str]) -> dict[str, Answer]:
-        """The answers of an earlier run by id. Raises ConfigError where they are not this run's."""
-        way_out = "请用 --out 换一个文件，或用 --restart 舍弃已有的回答重来。"
-        if not manifest.exists():
-            # An empty journal is all that there is of a run killed at its very start.
-            if self._out.exists() or (self._journal.exists() and self._journal.stat().st_size):
-                raise ConfigError(f"{self._out} 已经存在，但不知道它是用什么生成的（缺少 {manifest.name}）。{way_out}")
-            return {}
-        try:
-            found = _Manifest.model_validate(read_json(manifest))
-        except ValidationError:
-            raise ConfigError(f"{manifest} 不是回答的清单。{way_out}") from None
-        before = found.settings
-        changes = [
-            f"  {name}：{before.get(name)!r} → {settings.get(name)!r}"
-            for name in {**before, **settings}
-            if before.get(name) != settings.get(name)
-        ]
-        if changes:
-            raise ConfigError("\n".join([f"{self._out} 里的回答是用别的设置生成的：", *changes, way_out]))
-        answers = self._read()
-        strangers = [name for name in answers if found.questions.get(name) != hashes.get(name)]
-        if strangers:
-            some = "、".join(strangers[:5])
-            raise ConfigError(f"{self._out} 里有 {len(strangers)} 个回答不属于这些问题（{some} …）。{way_out}")
-        return answers
-
-    def _read(self) -> dict[str, Answer]:
-        """The answers on disk. A line that a kill left half written is none, and errors are tried again."""
-        path = self._journal if self._journal.exists() else self._out
-        answers: dict[str, Answer] = {}
-        # By bytes: the cut may be within a character.
-        for line in path.read_bytes().split(b"\n") if path.exists() else []:
-            try:
-                answer = Answer.model_validate_json(line)
-            except ValidationError:
-                continue
-            if answer.finish != "error":
-                answers[answer.id] = answer
-        return answers
-
-    def append(self, answers: Sequence[Answer]) -> None:
-        """Keep these answers, on the disk before this returns."""
-        self.answers.update({answer.id: answer for answer in answers})
-        with self._journal.open("a", encoding="utf-8", newline="\n") as journal:
-            journal.write("".join(answer.model_dump_json() + "\n" for answer in answers))
-            journal.flush()
-            os.fsync(journal.fileno())
-
-    def close(self) -> list[Answer]:
-        """Write `out` and take the journal away."""
-        answers = [self.answers[question.id] for question in self._questions]
-        write_jsonl(self._out, [answer.model_dump() for answer in answers])
-        self._journal.unlink()
-        return answers

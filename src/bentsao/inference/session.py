@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bentsao.core.errors import ConfigError
@@ -24,7 +24,7 @@ class Session:
         self._engine = engine
         self._decoding = decoding
         self._lead = [Message(role="system", content=system)] if system else []
-        self._saved: set[Path] = set()
+        self._saved = SavedFiles()
         self.reset()
 
     def reset(self) -> None:
@@ -67,11 +67,22 @@ class Session:
 
         Raises ConfigError if nothing was said yet, or if the file is there and was not written by this session.
         """
+        self._saved.save(path, self.messages if self._turns else ())
+
+
+class SavedFiles:
+    """The files that one session has saved its conversation to, which it alone may write again."""
+
+    def __init__(self) -> None:
+        self._paths: set[Path] = set()
+
+    def save(self, path: Path, messages: Sequence[Message]) -> None:
+        """Write the messages as one conversation. Errors as `Session.save`."""
         path = path.expanduser().resolve()
-        if not self._turns:
+        if not messages:
             raise ConfigError("还没有对话可以保存。")
-        if path.exists() and path not in self._saved:
+        if path.exists() and path not in self._paths:
             raise ConfigError(f"{path} 已经存在，没有覆盖它。请换一个文件名。")
-        conversation = Conversation(id=path.stem, group=path.stem, messages=self.messages)
+        conversation = Conversation(id=path.stem, group=path.stem, messages=tuple(messages))
         write_jsonl(path, [conversation.model_dump(exclude_defaults=True)])
-        self._saved.add(path)
+        self._paths.add(path)

@@ -1,4 +1,4 @@
-"""What `infer` and `chat` share: the flags that choose a model, and how text reaches the terminal."""
+"""What `answer`, `infer` and `chat` share: the flags that choose a model, and how text reaches the terminal."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from bentsao.core.errors import ConfigError
 from bentsao.inference.decoding import Decoding
+from bentsao.models.shipped import shipped_adapter
 
 if TYPE_CHECKING:
     from bentsao.inference.engine import Engine
@@ -24,7 +25,8 @@ class ModelChoice:
     adapter: Annotated[
         Path | None,
         Parameter(
-            name=["--adapter", "--lora_weights"], help="适配器目录（`bentsao finetune` 的输出，或任何 PEFT LoRA）"
+            name=["--adapter", "--lora_weights"],
+            help="适配器目录（`bentsao finetune` 的输出，或任何 PEFT LoRA）；与 --base 都不给时用随项目发布的",
         ),
     ] = None
     base: Annotated[
@@ -61,10 +63,11 @@ class ModelChoice:
         """Load it; what the user should know goes to standard error."""
         from bentsao.inference.opening import open_engine
 
+        chosen = self.with_default()
         if self.load_8bit and self.quantization == "4bit":
             raise ConfigError("--load_8bit 与 --quantization 4bit 不能同用。请去掉其中一个。")
         return open_engine(
-            adapter=self.adapter if self.use_lora else None,
+            adapter=chosen.adapter if self.use_lora else None,
             base=self.base,
             chat_format=self.chat_format,
             report=report,
@@ -74,6 +77,16 @@ class ModelChoice:
             trust_remote_code=self.trust_remote_code,
             engine=self.engine,
         )
+
+    def with_default(self) -> ModelChoice:
+        """With the adapter that ships with the project, where neither an adapter nor a base is named."""
+        if self.adapter is not None or self.base is not None or not self.use_lora:
+            return self
+        return replace(self, adapter=shipped_adapter())
+
+    def with_adapter(self, folder: Path) -> ModelChoice:
+        """With this adapter, and its own base and chat format."""
+        return replace(self, adapter=folder, base=None, chat_format=None, use_lora=True)
 
     def without_adapter(self) -> ModelChoice:
         """The base that the adapter was tuned on (or is put on), with its own chat format."""

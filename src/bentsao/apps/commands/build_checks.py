@@ -58,14 +58,15 @@ def filter_(
         raise ConfigError("--only 和 --skip 合起来没有留下任何过滤器。请去掉其中一些。")
     if out is not None and data.resolve() in {out.resolve(), refused_path(out).resolve()}:
         raise ConfigError(f"--out {out} 会覆盖正在读取的 {data}。请换一个输出路径。")
-    rows = _shown(read_conversations(data).conversations, "过滤")
+    conversations = read_conversations(data).conversations
+    rows = _shown(conversations, "过滤")
     if out is not None:
         tally = filter_to(out, rows, names)
     else:
         tally = Tally()
         for one in judged(rows, names, Context()):
             tally.count(one)
-    varied = diversity(read_conversations(data).conversations)
+    varied = diversity(conversations)
     if json:
         print_json({**tally.as_json(), "examples": tally.examples, "diversity": varied.model_dump(mode="json")})
         return
@@ -154,9 +155,12 @@ def filtered(tally: Tally, varied: Diversity, names: Sequence[str], examples: in
     for name in names:
         labels = tally.labels.get(name)
         if not labels:
-            table.add_row(TITLES[name], "", "0", "", "")
+            unjudged = name == "ungrounded" and tally.without_evidence == tally.rows
+            table.add_row(TITLES[name], "没有一行带依据，未判断" if unjudged else "", "—" if unjudged else "0", "", "")
         for label, count in labels.most_common() if labels else ():
-            shown = plain("\n".join(cut(f"{row} {why}", 70) for row, why in tally.examples[label][:examples]))
+            shown = plain(
+                "\n".join(cut(f"{row} {why.partition('：')[2]}", 60) for row, why in tally.examples[label][:examples])
+            )
             table.add_row(TITLES[name], plain(label), f"{count:,}", f"{count / tally.rows:.1%}", shown)
     figures = table_of("", "问", "答", title="多样性", figures=[1, 2])
     for label, pair in diversity_figures(varied).items():
@@ -177,7 +181,7 @@ def overlapping(found: Overlap, a: Path, b: Path, limit: int) -> list[Renderable
     table = table_of("A", "B", "", "相似", "内容", figures=[3])
     for pair in found.pairs[: limit or None]:
         cells = (plain(pair.a), plain(pair.b), KINDS[pair.kind])
-        table.add_row(*cells, f"{pair.similarity:.2f}", plain(cut(pair.text.replace("\n", " "), 60)))
+        table.add_row(*cells, f"{pair.similarity:.2f}", plain(cut(pair.text.replace("\n", " "), 50)))
     more = len(found.pairs) - limit if limit else 0
     return [plain(total), table, *([plain(f"…… 其余 {more:,} 对从略；--limit 0 全部列出。")] if more > 0 else [])]
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter, Token
+from cyclopts import App, Parameter
 
 from bentsao.apps.commands import kb_reports as reports
 from bentsao.apps.commands import kb_views as views
 from bentsao.apps.commands.kb_import import Json, import_, remove
-from bentsao.apps.commands.opening import Kb, opened
+from bentsao.apps.commands.opening import Kb, opened, typed
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.core.files import write_text
 from bentsao.knowledge import contents
@@ -28,13 +27,7 @@ app = App(name="kb", help="知识库：导入、查看、检索、检查、比�
 
 Limit = Annotated[int, Parameter(name="--limit", help="最多列出几条；0 为全部（--json 总是全部）")]
 
-
-def _text(_: object, tokens: Sequence[Token]) -> str:
-    """What the user typed; bytes that are not in the terminal's encoding, which come as lone surrogates, as �."""
-    return tokens[0].value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
-
-
-Name = Annotated[str, Parameter(help="实体的名称或别名", converter=_text)]
+Name = Annotated[str, Parameter(help="实体的名称或别名", converter=typed)]
 
 app.command(import_, name="import")
 app.command(remove)
@@ -92,7 +85,7 @@ def show(
 
 @app.command
 def search(
-    text: Annotated[str, Parameter(help="要找的词或一句话", converter=_text)],
+    text: Annotated[str, Parameter(help="要找的词或一句话", converter=typed)],
     /,
     *,
     limit: Annotated[int, Parameter(help="最多几条")] = 10,
@@ -116,7 +109,7 @@ def search(
 
 @app.command
 def link(
-    question: Annotated[str, Parameter(help="一个问题", converter=_text)],
+    question: Annotated[str, Parameter(help="一个问题", converter=typed)],
     /,
     *,
     history: Annotated[

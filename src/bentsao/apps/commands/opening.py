@@ -1,13 +1,13 @@
-"""The `--kb` flag of every command that reads a knowledge base."""
+"""The `--kb` flag of every command that reads a knowledge base, and the texts that people type."""
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import Parameter
+from cyclopts import Parameter, Token
 from rich.console import Console
 
 from bentsao.knowledge.sample import sample_kb
@@ -19,6 +19,15 @@ Kb = Annotated[Path | None, Parameter(name="--kb", help="知识库文件；缺�
 @contextmanager
 def opened(kb: Path | None) -> Generator[KnowledgeBase]:
     """The knowledge base to read; None: the sample, which is made when it is first used."""
-    path = sample_kb(lambda line: Console(stderr=True).print(line, style="dim")) if kb is None else kb
-    with KnowledgeBase.open(path) as store:
+    with KnowledgeBase.open(kb_path(kb)) as store:
         yield store
+
+
+def kb_path(kb: Path | None) -> Path:
+    """The knowledge base's file; None: the sample's, which is made when it is first used."""
+    return kb or sample_kb(lambda line: Console(stderr=True).print(line, style="dim"))
+
+
+def typed(_: object, tokens: Sequence[Token]) -> str:
+    """What the user typed; bytes that are not in the terminal's encoding, which come as lone surrogates, as �."""
+    return tokens[0].value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

@@ -57,10 +57,24 @@ LEAKS: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What gives a generator away: the label, and its pattern. A grounded answer may say `知识库没有收录……`."""
 
+OPENINGS: tuple[tuple[str, re.Pattern[str]], ...] = (
+    ("带着生成时的编号", re.compile(r"^\s*\d{1,2}\s*[.、．)）]\s*(?=[^\d\s])(?![\s\S]*[\s。；]\d{1,2}\s*[.、．)）])")),
+    (
+        "问题没有说是什么病",
+        re.compile(
+            r"^(?:请问|那么)?[，,\s]*(?:(?:以上|上述|这|该|此)?两[个种者]?(?:疾病|病|症|者)"
+            r"|(?:以上|上述|该|此|这)[种个些]?(?:疾病|病|药物?)(?![人例房友史程]|是[^什不否]))"
+        ),
+    ),
+)
+"""What gives away, in the question that opens a row, that it was one of a list about something given."""
+
 
 def generator_talk(conversation: Conversation, _: Context) -> str | None:
     """Words of the generator in what is asked or answered."""
     said = texts(conversation)
+    if said.questions and (why := first_match(OPENINGS, said.questions[0])):
+        return why
     for text in (*said.answers, *said.questions):
         if why := first_match(LEAKS, text):
             return why

@@ -10,7 +10,7 @@ from bentsao.core.records import Conversation
 
 _ALLOW = r"(?:可以|可|能|能够|建议|应该|应当|应|需|需要|不妨|尽管|请|直接|便可|就|完全)"
 _DENIED = re.compile(
-    r"(?:不|勿|别|避免|禁止|切忌|防止|严禁|未|杜绝|忌|轻信|相信|迷信|警惕|没有|无法|难以|并非|谨慎|如果|若)[^，。；！？]{0,8}$"
+    r"(?:不|勿|别|避免|禁止|切忌|防止|严禁|未|杜绝|忌|轻信|相信|迷信|警惕|没有|无法|难以|并非|谨慎|如果|若)[^，。；！？]{0,20}$"
 )
 """What stands before a piece of advice that is spoken against; in the same clause."""
 

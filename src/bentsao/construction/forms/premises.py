@@ -79,6 +79,7 @@ def premises(subject: Subject, attribute: str, pen: Pen) -> tuple[Exchange, Exch
             answer=tidy(answer),
             subjects=(subject.name,),
             patterns=(pattern_id(pattern),),
+            value=value,
             difficulty="hard" if form == "premise_false" or claimed else "medium",
         )
 

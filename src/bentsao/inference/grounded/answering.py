@@ -1,6 +1,6 @@
 """Questions → grounded answers: what is it about, what does the knowledge base say, what may the model say of that.
 
-Reads top to bottom in `Answerer.answer`: aim, look up, write, check. The model sees the words of `core.grounding`.
+Reads top to bottom in `Answerer._together`: aim, look up, write, check. The model sees the words of `core.grounding`.
 """
 
 from __future__ import annotations
@@ -8,22 +8,27 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from bentsao.core import grounding
-from bentsao.core.grounding import Gap
+from bentsao.core.errors import ModelError
+from bentsao.core.grounding import Gap, cited_numbers
 from bentsao.core.records import Evidence, Fact, Message
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Engine, Generated, fitted_prompt
+from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fitted_prompt
 from bentsao.inference.grounded.guarding import guarded
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
+from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, facts_only, is_disputed
 from bentsao.knowledge.contents import names_of
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.store import KnowledgeBase
 from bentsao.knowledge.verify import KnownNames
 
-_BATCH = 16
+BATCH = 16
+"""Questions that are answered together."""
+
 _NAMING = Decoding(max_new_tokens=40)
 _NAMED_KINDS = frozenset({"disease", "drug", "operation", "symptom", "examination"})
 """Kinds whose names an answer may not bring in without a fact. Parts of the body are in every sentence."""
@@ -37,14 +42,21 @@ class _Case:
     aim: Aim = field(default_factory=Aim)
     by_model: Aim | None = None
     by_linker: Aim | None = None
-    replies: list[str] = field(default_factory=list[str])
     evidence: tuple[Evidence, ...] = ()
     gaps: tuple[Gap, ...] = ()
     left_out: int = 0
 
 
+class _NoRoomError(ModelError):
+    """A question that does not fit in the model's context."""
+
+
 class Answerer:
-    """Answers from one knowledge base with one engine. engine None: only aims and facts can be found."""
+    """Answers from one knowledge base with one engine. engine None: aims are found without a model, facts are quoted.
+
+    decoding: for the answers; entities and attributes are always named greedily. linker: None makes one for the base.
+    bundle: the hash that every answer names.
+    """
 
     def __init__(
         self,
@@ -56,141 +68,155 @@ class Answerer:
         linker: Linker | None = None,
         bundle: str = "",
     ) -> None:
-        self._engine = engine
-        self._kb = kb
-        self._policy = policy
-        self._decoding = decoding or Decoding(max_new_tokens=400)
+        if engine is None and policy.path in ("model", "both"):
+            raise ValueError("this path needs an engine")
+        self.engine = engine
+        self.kb = kb
+        self.policy = policy
+        self.decoding = decoding or Decoding()
+        self.bundle = bundle
         self._resolver = Resolver(kb, linker or Linker.for_kb(kb), policy.nearest)
         self._vocabulary: KnownNames | None = None
-        self._bundle = bundle
 
     def answer(
         self, questions: Sequence[GroundedQuestion], progress: Callable[[int, int], None] | None = None
     ) -> list[GroundedAnswer]:
         """An answer to each question, in their order. progress: called with (answered, all).
 
-        Raises ModelError as the engine does.
+        A question that does not fit in the model's context or memory becomes an answer with finish "error".
         """
         answers: list[GroundedAnswer] = []
-        for start in range(0, len(questions), _BATCH):
-            cases = [_Case(asked) for asked in questions[start : start + _BATCH]]
-            started = time.perf_counter()
-            self.aim(cases)
-            for case in cases:
-                self._look_up(case)
-            written = self._write(cases)
-            each = (time.perf_counter() - started) / len(cases)
-            answers += [
-                self._checked(case, said).model_copy(update={"seconds": each})
-                for case, said in zip(cases, written, strict=True)
-            ]
+        for start in range(0, len(questions), BATCH):
+            answers += self._answered(questions[start : start + BATCH])
             if progress:
                 progress(len(answers), len(questions))
         return answers
 
+    def aim_of(self, asked: GroundedQuestion) -> Aim:
+        """What a question is about by the policy's path, without an answer."""
+        case = _Case(asked)
+        self._aim([case])
+        return case.aim
+
+    def evidence_of(self, aim: Aim) -> tuple[Evidence, ...]:
+        """What the knowledge base says to an aim."""
+        case = _Case(GroundedQuestion(id="", question=""), aim=aim)
+        self._look_up(case)
+        return case.evidence
+
+    def _answered(self, asked: Sequence[GroundedQuestion]) -> list[GroundedAnswer]:
+        """Answers to a batch; in halves where one of them does not fit, or memory runs out."""
+        try:
+            return self._together(asked)
+        except (_NoRoomError, MemoryShortageError) as error:
+            if len(asked) > 1:
+                half = len(asked) // 2
+                return self._answered(asked[:half]) + self._answered(asked[half:])
+            failed: dict[str, Any] = {"finish": "error", "error": str(error)}
+            return [_answer_to(_Case(asked[0]), self).model_copy(update=failed)]
+
+    def _together(self, asked: Sequence[GroundedQuestion]) -> list[GroundedAnswer]:
+        started = time.perf_counter()
+        cases = [_Case(question) for question in asked]
+        self._aim(cases)
+        for case in cases:
+            self._look_up(case)
+        written = self._write(cases)
+        answers = [self._checked(case, said) for case, said in zip(cases, written, strict=True)]
+        each = (time.perf_counter() - started) / len(cases)
+        return [answer.model_copy(update={"seconds": each}) for answer in answers]
+
     # ---- what it is about ------------------------------------------------------------------------------------------
 
-    def aim(self, cases: Sequence[_Case]) -> None:
+    def _aim(self, cases: Sequence[_Case]) -> None:
         """Say what each question is about, by the policy's path."""
-        path = self._policy.path
+        path = self.policy.path
+        open_cases = [case for case in cases if case.asked.aim is None]
         if path in ("model", "both"):
-            self._ask_model(cases)
+            self._ask_model(open_cases)
         for case in cases:
+            if case.asked.aim is not None:
+                case.aim = case.asked.aim
+                continue
             if path in ("linker", "both"):
                 case.by_linker = self._resolver.by_linker(case.asked)
-            if path == "oracle":
-                case.aim = case.asked.aim or Aim()
-            elif path == "bm25":
+            if path == "bm25":
                 case.aim = self._resolver.by_search(case.asked)
             elif path == "linker":
                 case.aim = case.by_linker or Aim()
             elif path == "model":
                 case.aim = case.by_model or Aim()
-            else:
+            elif path == "both":
                 case.aim = self._resolver.both(case.by_model or Aim(), case.by_linker or Aim())
+            case.aim = self._settled(case.aim)
 
     def _ask_model(self, cases: Sequence[_Case]) -> None:
         first = [[grounding.ask_entity(case.asked.question, case.asked.history)] for case in cases]
-        entities = [said.text for said in self._generate(first, _NAMING)]
+        entities = [said.text for said in self._name(first)]
         second = [
-            [
-                *messages,
-                Message(role="assistant", content=reply.strip() or grounding.NOTHING),
-                grounding.ask_attribute(),
-            ]
+            [*messages, grounding.named(grounding.names_in(reply), "entity"), grounding.ask_attribute()]
             for messages, reply in zip(first, entities, strict=True)
         ]
         named = [place for place, reply in enumerate(entities) if grounding.names_in(reply)]
-        attributes = dict(zip(named, self._generate([second[place] for place in named], _NAMING), strict=True))
+        attributes = dict(zip(named, self._name([second[place] for place in named]), strict=True))
         for place, case in enumerate(cases):
-            case.replies = [entities[place], attributes[place].text if place in attributes else ""]
-            case.by_model = self._resolver.by_model(*case.replies)
+            attribute = attributes[place].text if place in attributes else ""
+            case.by_model = self._resolver.by_model(entities[place], attribute)
+
+    def _settled(self, aim: Aim) -> Aim:
+        """The aim where only one of the entities that share a name has what is asked: that one is meant."""
+        if not aim.entities or len(aim.ask_back) < 2:
+            return aim if not aim.entities else aim.model_copy(update={"ask_back": ()})
+        able = [name for name in aim.ask_back if any(self._resolver.facts(name, each) for each in aim.attributes)]
+        if len(able) != 1:
+            return aim.model_copy(update={"ask_back": tuple(able) or aim.ask_back})
+        entities = (able[0], *(name for name in aim.entities[1:] if name != able[0]))
+        return aim.model_copy(update={"entities": entities, "names": aim.called[: len(entities)], "ask_back": ()})
 
     # ---- what is known ---------------------------------------------------------------------------------------------
 
     def _look_up(self, case: _Case) -> None:
         aim = case.aim
+        if aim.ask_back:
+            return  # it is not known whose facts are wanted
         facts: list[Fact] = []
         gaps = [Gap(name) for name in aim.unknown]
-        said = dict(zip(aim.entities, aim.names, strict=False))
-        for entity, attribute in self._resolver.able(aim):
-            found = self._kb.facts(entity, attribute)
-            facts += found
-            if not found:
-                gaps.append(Gap(said.get(entity, entity), attribute))
-        answered = {fact.attribute for fact in facts}
-        if answered and len(aim.entities) == 1:
+        for entity, name in zip(aim.entities, aim.called, strict=True):
+            for attribute in aim.attributes:
+                found = self._resolver.facts(entity, attribute)
+                facts += found or ()
+                if found == []:
+                    gaps.append(Gap(name, attribute))
+        if facts and len(aim.entities) == 1:
             # An attribute that was only hinted at and is not there is no gap beside what is.
-            gaps = [gap for gap in gaps if gap.attribute is None or case.by_model is None or _agreed(gap, case)]
-        case.evidence, case.left_out = _limited(grounding.number_facts(facts), self._policy.most_values)
+            gaps = [gap for gap in gaps if gap.attribute is None or _agreed(gap, case)]
+        case.evidence, case.left_out = _limited(grounding.number_facts(facts), self.policy.most_values)
         case.gaps = tuple(gaps)
 
     # ---- what is said ----------------------------------------------------------------------------------------------
 
     def _write(self, cases: Sequence[_Case]) -> list[Generated | None]:
-        writing = [place for place, case in enumerate(cases) if case.evidence and self._engine is not None]
-        prompts = [self._messages(cases[place]) for place in writing]
-        written = dict(zip(writing, self._generate(prompts, self._decoding), strict=True))
+        """The model's answers; None where it is not asked: without facts, and with facts that are better quoted."""
+        prompts: dict[int, list[int]] = {}
+        for place, case in enumerate(cases):
+            long = sum(len(value) for item in case.evidence for value in item.fact.values) > self.policy.longest
+            if case.evidence and self.engine is not None and not long and not is_disputed(case.evidence):
+                prompt, dropped = fitted_prompt(self.engine, _messages(case), self.decoding)
+                if not dropped:
+                    prompts[place] = prompt
+        written = dict(zip(prompts, self._generate(list(prompts.values()), self.decoding), strict=True))
         return [written.get(place) for place in range(len(cases))]
 
-    @staticmethod
-    def _messages(case: _Case) -> list[Message]:
-        """The three turns, with what is taken to be right in the model's place."""
-        return [
-            grounding.ask_entity(case.asked.question, case.asked.history),
-            grounding.named(case.aim.names, "entity"),
-            grounding.ask_attribute(),
-            grounding.named(case.aim.attributes, "attribute"),
-            grounding.ask_answer(case.evidence, case.gaps),
-        ]
-
     def _checked(self, case: _Case, said: Generated | None) -> GroundedAnswer:
-        policy = self._policy
-        common = GroundedAnswer(
-            id=case.asked.id,
-            question=case.asked.question,
-            answer="",
-            entities=case.aim.entities,
-            attributes=case.aim.attributes,
-            evidence=case.evidence,
-            path=policy.path,
-            gaps=case.gaps,
-            left_out=case.left_out,
-            by_model=case.by_model,
-            by_linker=case.by_linker,
-            bundle=self._bundle,
-        )
+        answer = _answer_to(case, self)
+        quoted = facts_only(case.evidence, disputed=is_disputed(case.evidence))
         if said is None:
-            return common.model_copy(update=self._without_facts(case))
+            return answer.model_copy(update={"answer": quoted} if case.evidence else self._without_facts(case))
         raw = said.text.strip()
-        text, removed = raw, ()
-        if policy.guard != "off":
-            text, removed = guarded(raw, case.evidence, policy.guard, vocabulary=self._names(), aliases=self._aliases)
-        if not text:
-            text = facts_only(case.evidence)
-        return common.model_copy(
+        text, removed = self._guarded(case, raw, finish=said.finish)
+        return answer.model_copy(
             update={
-                "answer": text,
+                "answer": text or quoted,
                 "raw": raw,
                 "removed": removed,
                 "finish": said.finish,
@@ -198,63 +224,103 @@ class Answerer:
             }
         )
 
-    def _without_facts(self, case: _Case) -> dict[str, object]:
-        aim = case.aim
-        if case.evidence:  # there is no engine
-            return {"answer": facts_only(case.evidence)}
-        if aim.ask_back:
-            return {
-                "answer": f"您是指{'，还是'.join(f'“{name}”' for name in aim.ask_back)}？",
-                "ask_back": aim.ask_back,
-            }
-        if aim.entities and not aim.attributes:
-            return {"answer": self._what_is_known(aim.entities[0]), "abstained": True}
-        gaps = case.gaps
-        if aim.entities and not gaps:
-            gaps = tuple(Gap(name, attribute) for name in aim.entities for attribute in aim.attributes)
-        return {"answer": grounding.abstention(gaps), "abstained": True, "gaps": gaps}
+    def _guarded(self, case: _Case, raw: str, *, finish: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What may stand of an answer, and what not; nothing where it was cut or is left without a fact."""
+        if self.policy.guard == "off":
+            return raw, ()
+        if finish == "length":
+            return "", ((raw, "到达长度上限，没有说完。"),)
+        text, removed = guarded(
+            raw,
+            case.evidence,
+            self.policy.guard,
+            asked="\n".join([case.asked.question, *(gap.entity for gap in case.gaps)]),
+            vocabulary=self._names(),
+            aliases=self._aliases,
+        )
+        return (text if cited_numbers(text) else ""), removed
 
-    def _what_is_known(self, entity: str) -> str:
-        known = {fact.attribute for fact in self._kb.facts(entity)}
-        attributes = "、".join(name for name in ATTRIBUTES if name in known)
-        return f"您想了解“{entity}”的哪一方面？知识库里有它的{attributes}。"
+    def _without_facts(self, case: _Case) -> dict[str, Any]:
+        """What is said where there is nothing to cite: a question back, or that there is nothing."""
+        aim = case.aim
+        if aim.ask_back:
+            text = asking_back(aim.ask_back, aim.unknown)
+            return {"answer": text, "ask_back": aim.ask_back, "abstained": not aim.entities}
+        if aim.entities and not aim.attributes:
+            return {
+                "answer": asking_attribute([(name, self._attributes_of(name)) for name in aim.entities]),
+                "abstained": True,
+            }
+        # An attribute that the entity cannot have is no gap of the base, but it was asked for.
+        asked = tuple(Gap(name, attribute) for name in aim.called for attribute in aim.attributes)
+        gaps = case.gaps or asked
+        return {"answer": abstaining(gaps, self._attributes_of), "abstained": True, "gaps": gaps}
 
     # ---- shared ----------------------------------------------------------------------------------------------------
 
-    def _generate(self, prompts: Sequence[Sequence[Message]], decoding: Decoding) -> list[Generated]:
-        if not prompts:
-            return []
-        if self._engine is None:
-            raise ValueError("this path needs an engine")
-        return self._engine.generate(
-            [fitted_prompt(self._engine, messages, decoding)[0] for messages in prompts], decoding
-        )
+    def _name(self, prompts: Sequence[Sequence[Message]]) -> list[Generated]:
+        """The replies to the first two turns, whose prompts must hold the whole question."""
+        assert self.engine is not None
+        fitted: list[list[int]] = []
+        for messages in prompts:
+            try:
+                prompt, dropped = fitted_prompt(self.engine, messages, _NAMING)
+            except ModelError as error:
+                raise _NoRoomError(str(error)) from None
+            if dropped:
+                raise _NoRoomError(f"问题太长，模型的上下文只有 {self.engine.context} 个 token。请缩短问题。")
+            fitted.append(prompt)
+        return self._generate(fitted, _NAMING)
+
+    def _generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Generated]:
+        return self.engine.generate(prompts, decoding) if self.engine is not None and prompts else []
+
+    def _attributes_of(self, name: str) -> list[str]:
+        known = {fact.attribute for fact in self.kb.facts(name)}
+        return [attribute for attribute in ATTRIBUTES if attribute in known]
 
     def _names(self) -> KnownNames:
         if self._vocabulary is None:
-            self._vocabulary = KnownNames(text for text, _, kind, _ in self._kb.names() if kind in _NAMED_KINDS)
+            self._vocabulary = KnownNames(text for text, _, kind, _ in self.kb.names() if kind in _NAMED_KINDS)
         return self._vocabulary
 
     def _aliases(self, name: str) -> tuple[str, ...]:
-        entity = self._kb.entity(name)
+        entity = self.kb.entity(name)
         return names_of(entity) if entity else ()
 
 
-def facts_only(evidence: Sequence[Evidence]) -> str:
-    """The facts as they are, for when there is no sentence of a model that may stand."""
-    return (
-        "资料中记载："
-        + "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in evidence)
-        + "。"
+def _messages(case: _Case) -> list[Message]:
+    """The three turns, with what is taken to be right in the model's place."""
+    return [
+        grounding.ask_entity(case.asked.question, case.asked.history),
+        grounding.named(case.aim.called, "entity"),
+        grounding.ask_attribute(),
+        grounding.named(case.aim.attributes, "attribute"),
+        grounding.ask_answer(case.evidence, case.gaps),
+    ]
+
+
+def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
+    """All of the answer but its words."""
+    return GroundedAnswer(
+        id=case.asked.id,
+        question=case.asked.question,
+        answer="",
+        entities=case.aim.entities,
+        attributes=case.aim.attributes,
+        evidence=case.evidence,
+        path=answerer.policy.path,
+        gaps=case.gaps,
+        left_out=case.left_out,
+        by_model=case.by_model,
+        by_linker=case.by_linker,
+        bundle=answerer.bundle,
     )
 
 
 def _agreed(gap: Gap, case: _Case) -> bool:
-    return case.by_linker is None or (
-        case.by_model is not None
-        and gap.attribute in case.by_model.attributes
-        and gap.attribute in case.by_linker.attributes
-    )
+    """Whether all that were asked say that this attribute is asked for."""
+    return all(aim is None or gap.attribute in aim.attributes for aim in (case.by_model, case.by_linker))
 
 
 def _limited(evidence: tuple[Evidence, ...], most: int) -> tuple[tuple[Evidence, ...], int]:

@@ -15,26 +15,33 @@ Path = Literal["both", "model", "linker", "bm25", "oracle"]
 PATHS: tuple[Path, ...] = get_args(Path)
 
 
+Guard = Literal["remove", "mark", "off"]
+
+
 class Policy(Record):
     """How to answer.
 
     path: who says what is asked. guard: "remove" takes out sentences of the answer that the facts do not bear out,
-    "mark" leaves them with a warning, "off" leaves them. most_values: the most values that are put before the model;
-    what is beyond is counted in `GroundedAnswer.left_out`. nearest: how alike (0 to 1) a misspelt name must be to the
-    name it is taken for.
+    "mark" leaves a warning with those that merely go beyond the facts and takes out the rest (figures, what a fact
+    speaks against, unsafe advice), "off" leaves all as the model wrote it. most_values: the most values that an answer
+    is given; what is beyond is counted in `GroundedAnswer.left_out`. longest: characters of facts that the model puts
+    into words; longer ones are quoted as they are. nearest: how alike (0 to 1) a misspelt name must be to the name it
+    is taken for.
     """
 
     path: Path = "both"
-    guard: Literal["remove", "mark", "off"] = "remove"
+    guard: Guard = "remove"
     most_values: int = Field(default=60, ge=1)
+    longest: int = Field(default=400, ge=1)
     nearest: float = Field(default=0.75, ge=0, le=1)
 
 
 class Aim(Record):
     """What a question is about, as one of the ways found it: own names of entities of the base, and attributes.
 
-    names: the entities as the person calls them, in the same order. unknown: names that the base does not have.
-    ask_back: entities between which the question leaves open which is meant. sure: whether both ways agree.
+    names: the entities as the person calls them, in the same order; empty: by their own names. unknown: names that the
+    base does not have. ask_back: entities between which the question leaves open which is meant: those that share the
+    name of the first entity, or where there is no entity, those that may be meant. sure: whether both ways agree.
     """
 
     entities: tuple[str, ...] = ()
@@ -44,9 +51,18 @@ class Aim(Record):
     ask_back: tuple[str, ...] = ()
     sure: bool = False
 
+    @property
+    def called(self) -> tuple[str, ...]:
+        """The entities as they are called before the model."""
+        return self.names or self.entities
+
 
 class GroundedQuestion(Record):
-    """A question with what the person asked before, oldest first. aim: what it is about, for the path "oracle" only."""
+    """A question with what the person asked before, oldest first.
+
+    aim: what it is about, where that is settled: by the caller (path "oracle"), or by the person when asked back. None:
+    to be found by the policy's path.
+    """
 
     id: str
     question: str
@@ -57,11 +73,11 @@ class GroundedQuestion(Record):
 class GroundedAnswer(Record):
     """An answer with what it stands on.
 
-    abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks which
-    of these is meant. raw: the model's words before the guard. removed: sentences that the guard took out or marked,
-    with the reason. gaps: what was looked up in vain. left_out: values that did not fit before the model.
-    by_model, by_linker: what each way found; None where it was not asked. finish: as in Answer; "end" for answers that
-    no model wrote. bundle: the hash of the bundle that answered; empty without one.
+    abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks
+    which of these is meant. raw: the model's words before the guard; empty where no model wrote. removed: sentences
+    that the guard took out or marked, with the reason. gaps: what was looked up in vain. left_out: values beyond the
+    policy's most. by_model, by_linker: what each way found; None where it was not asked. finish, error: as in Answer; "end" for
+    answers that no model wrote. bundle: the hash of the bundle that answered; empty without one.
     """
 
     id: str
@@ -77,7 +93,8 @@ class GroundedAnswer(Record):
     removed: tuple[tuple[str, str], ...] = ()
     left_out: int = 0
     raw: str = ""
-    finish: Literal["end", "length"] = "end"
+    finish: Literal["end", "length", "error"] = "end"
+    error: str | None = None
     tokens: int = 0
     seconds: float = 0.0
     by_model: Aim | None = None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bentsao.core.grounding import names_in
+from bentsao.core.records import Fact
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
 from bentsao.knowledge.linking import Linked, LinkedEntity, Linker
 from bentsao.knowledge.schema import ATTRIBUTES, can_have
@@ -51,7 +52,9 @@ class Resolver:
         entities: list[str] = []
         names: list[str] = []
         unknown: list[str] = []
-        for name in names_in(entity_reply)[:_MOST_ENTITIES]:
+        whole = entity_reply.strip()
+        # A name of the base may have in it what parts names.
+        for name in (whole,) if self._kb.entity(whole) else names_in(entity_reply)[:_MOST_ENTITIES]:
             found = self.nearest(name)
             if found is None:
                 unknown.append(name)
@@ -72,35 +75,40 @@ class Resolver:
         return None
 
     def both(self, model: Aim, linker: Aim) -> Aim:
-        """One aim of two. The rule was chosen by measuring on training entities: see docs/grounded.md."""
-        if set(model.entities) == set(linker.entities):
-            entities, names, unknown = linker.entities, linker.names, model.unknown
+        """One aim of two.
+
+        What both name is meant, so that each drops what only the other took for asked (a symptom of the story, an
+        attribute that a word hints at). Where they share nothing the linker decides, which knows the base's names,
+        unless its name is only a part of a longer one that the model read: that one is not in the base.
+        """
+        shared = [place for place, name in enumerate(linker.entities) if name in model.entities]
+        alone = len(model.entities) + len(model.unknown) < 2
+        if shared and alone:
+            entities = tuple(linker.entities[place] for place in shared)
+            names = tuple(linker.names[place] for place in shared)
         elif self._is_within_unknown(model, linker):
-            entities, names, unknown = (), (), model.unknown
+            entities, names = (), ()
         elif linker.entities:
-            entities, names, unknown = linker.entities, linker.names, ()
+            entities, names = linker.entities, linker.names
         else:
-            entities, names, unknown = model.entities, model.names, model.unknown
-        attributes = linker.attributes or model.attributes
-        sure = entities == model.entities and set(attributes) == set(model.attributes)
-        ask_back = linker.ask_back if not entities or (linker.ask_back and not model.entities) else ()
+            entities, names = model.entities, model.names
+        agreed = tuple(name for name in linker.attributes if name in model.attributes)
+        attributes = agreed or (linker.attributes[:1] if model.attributes else linker.attributes) or model.attributes
         return Aim(
             entities=entities,
             names=names,
             attributes=attributes,
-            unknown=() if entities else unknown,
-            ask_back=ask_back,
-            sure=sure,
+            unknown=() if entities else model.unknown,
+            # What shares the linker's entity's name, or, where there is no entity, what may be meant.
+            ask_back=linker.ask_back if entities == linker.entities else (),
+            sure=entities == model.entities and set(attributes) == set(model.attributes),
         )
 
-    def able(self, aim: Aim) -> list[tuple[str, str]]:
-        """The (entity, attribute) pairs of an aim that its entities can have at all, entity by entity."""
-        pairs: list[tuple[str, str]] = []
-        for name in aim.entities:
-            entity = self._kb.entity(name)
-            if entity is not None:
-                pairs += [(name, attribute) for attribute in aim.attributes if can_have(entity.kind, attribute)]
-        return pairs
+    def facts(self, name: str, attribute: str) -> list[Fact] | None:
+        """What the base says of all entities with this own name; None where none of them can have the attribute."""
+        found = self._kb.entities(name)
+        able = [one for one in found if one.name == name and can_have(one.kind, attribute)]
+        return [fact for one in able for fact in self._kb.facts(one.id, attribute)] if able else None
 
     @staticmethod
     def _is_within_unknown(model: Aim, linker: Aim) -> bool:

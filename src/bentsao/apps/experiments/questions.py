@@ -1,0 +1,131 @@
+"""Questions of the knowledge-tuning experiment: about held-out entities in held-out patterns, or written by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+from random import Random
+from typing import Any
+
+from bentsao.construction.composer import Tally, compose
+from bentsao.construction.datasets import Order, premise_pairs
+from bentsao.construction.exchanges import Exchange
+from bentsao.construction.grammar import Grammar
+from bentsao.construction.subjects import Material, Subject
+from bentsao.core.errors import DataError, Fault
+from bentsao.core.files import iterate_json
+from bentsao.core.grounding import in_order
+from bentsao.core.records import Conversation
+from bentsao.core.splits import NameFinder
+from bentsao.evaluation.grounding import Gold
+from bentsao.knowledge.store import KnowledgeBase
+
+_KINDS = {
+    "lay": "plain", "clinician": "plain", "exam": "plain", "vignette": "plain", "triage": "plain", "several": "several",
+    "compare": "compare", "follow_up": "follow_up", "turn": "follow_up", "missing": "missing", "unknown": "unknown",
+}  # fmt: skip
+"""What each form of the composer is in the experiment's figures."""
+
+_MIX = {
+    "lay": 34, "clinician": 14, "exam": 8, "vignette": 14, "triage": 2, "several": 8, "compare": 4, "follow_up": 10,
+    "turn": 2, "missing": 4,
+}  # fmt: skip
+_UNKNOWN = {"unknown": 1.0}
+
+
+def composed(
+    material: Material, grammar: Grammar, count: int, *, seed: int, limit: Callable[[Subject], bool]
+) -> list[Gold]:
+    """About `count` questions and `count` / 4 pairs of premises and `count` / 8 unknown names, about subjects within
+    `limit`, in the patterns that are kept for testing.
+    """
+    part = material.part(limit)
+    tally = Tally()
+    exchanges = list(compose(part, grammar, _MIX, count, split="test", seed=seed, tally=tally))
+    exchanges += compose(part, grammar, _UNKNOWN, max(count // 8, 1), split="test", seed=seed, tally=tally)
+    questions = [_gold(exchange, f"t{number:04d}") for number, exchange in enumerate(exchanges, start=1)]
+    order = Order(part, (), grammar, count // 2, "test", seed, tally)
+    for number, pair in enumerate(islice(premise_pairs(order), max(count // 4, 1)), start=1):
+        questions += [
+            _gold(exchange, f"p{number:04d}{side}").model_copy(update={"kind": exchange.form, "pair": f"p{number:04d}"})
+            for exchange, side in zip(pair, "ab", strict=True)
+        ]
+    return questions
+
+
+def by_hand(path: Path, kb: KnowledgeBase) -> list[Gold]:
+    """Questions of a file of JSON lines: id, question, history, entities, attributes, also, class.
+
+    Raises DataError with all faults of the file: names that the base does not have, attributes without a fact.
+    """
+    questions: list[Gold] = []
+    faults: list[Fault] = []
+    for place, row in iterate_json(path):
+        if isinstance(row, Fault):
+            faults.append(row)
+            continue
+        try:
+            gold = _read(row, kb)
+        except (KeyError, TypeError, ValueError) as error:
+            faults.append(place.fault("问题", row, f"不合规范：{error}"))
+            continue
+        if gold.kind in ("plain", "several", "follow_up", "typo") and not gold.facts:
+            faults.append(place.fault("entities/attributes", row, "知识库里没有这个实体的这个属性。"))
+        questions.append(gold)
+    if faults:
+        raise DataError(faults)
+    return questions
+
+
+def named_in(conversations: Sequence[Conversation], material: Material) -> set[str]:
+    """The subjects that any training row names, in whatever place: own names."""
+    finder = NameFinder(material.named)
+    found: set[str] = set()
+    for conversation in conversations:
+        for message in conversation.messages:
+            found |= {material.named[name].name for name in finder.find(message.content)}
+    return found
+
+
+def sample(questions: Sequence[Gold], count: int, seed: int) -> list[Gold]:
+    """`count` of the questions at random, in their order; all where there are fewer. Pairs stay together."""
+    pairs: dict[str, list[Gold]] = {}
+    for question in questions:
+        pairs.setdefault(question.pair or question.id, []).append(question)
+    names = list(pairs)
+    Random(seed).shuffle(names)
+    chosen: set[str] = set()
+    for name in names:
+        if len(chosen) >= count:
+            break
+        chosen |= {question.id for question in pairs[name]}
+    return [question for question in questions if question.id in chosen]
+
+
+def _gold(exchange: Exchange, name: str) -> Gold:
+    return Gold(
+        id=name,
+        question=exchange.question,
+        kind=_KINDS.get(exchange.form, exchange.form),
+        history=exchange.history,
+        entities=exchange.subjects,
+        attributes=exchange.attributes,
+        facts=exchange.facts,
+        value=exchange.value,
+    )
+
+
+def _read(row: dict[str, Any], kb: KnowledgeBase) -> Gold:
+    entities, attributes = tuple(row["entities"]), tuple(row["attributes"])
+    facts = in_order(fact for entity in entities for name in attributes for fact in kb.facts(entity, name))
+    return Gold(
+        id=row["id"],
+        question=row["question"],
+        kind=row["class"],
+        history=tuple(row.get("history", ())),
+        entities=entities,
+        attributes=attributes,
+        also=tuple(row.get("also", ())),
+        facts=facts,
+    )

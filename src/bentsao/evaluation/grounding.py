@@ -1,0 +1,205 @@
+"""Scores of grounded answers, item by item: entity, attribute, knowledge, facts, abstention, premises, form.
+
+What each score means is said at `Score`; an item that a score does not apply to has None there, and does not count.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+
+from bentsao.core.grounding import without_marks
+from bentsao.core.records import Evidence, Fact, Record
+from bentsao.core.repetition import loops
+from bentsao.evaluation.statistics import Figure, ratio, share
+from bentsao.knowledge.normalise import normalise
+from bentsao.knowledge.verify import Mentions, verify
+
+ANSWERABLE = frozenset({"plain", "several", "compare", "follow_up", "typo", "premise_true", "premise_false"})
+UNANSWERABLE = frozenset({"unknown", "missing"})
+
+
+class Gold(Record):
+    """A question with what is right about it.
+
+    kind: plain, several, compare, follow_up, typo, premise_true, premise_false, unknown, missing. entities: own names;
+    attributes: those asked for; also: others that would be right too. facts: what the base says to these, in whatever
+    order. value: what a premise asserts; pair: the same for the two questions of a pair.
+    """
+
+    id: str
+    question: str
+    kind: str
+    history: tuple[str, ...] = ()
+    entities: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+    facts: tuple[Fact, ...] = ()
+    value: str = ""
+    pair: str = ""
+
+
+class Said(Record):
+    """An answer to a gold question, by any system. entities and attributes None: a system that names none."""
+
+    id: str
+    answer: str
+    entities: tuple[str, ...] | None = None
+    attributes: tuple[str, ...] | None = None
+    evidence: tuple[Evidence, ...] | None = None
+    abstained: bool = False
+    finish: str = "end"
+
+
+class Score(Record):
+    """The scores of one answer; None: does not apply.
+
+    entity, attribute: the first that was named is right. hit: every right (entity, attribute) with facts is in the
+    evidence. claims, supported, hallucinated: of the answer, against the right facts. values, stated: of the right
+    facts, and how many of them the answer says. abstained_right: on what the base does not have; abstained_wrong: on
+    what it has. premise: a true one was affirmed, or a false one denied. affirmed: the answer says yes.
+    """
+
+    id: str
+    kind: str
+    group: str
+    entity: bool | None = None
+    attribute: bool | None = None
+    hit: bool | None = None
+    claims: int = 0
+    supported: int = 0
+    hallucinated: int = 0
+    values: int = 0
+    stated: int = 0
+    abstained_right: bool | None = None
+    abstained_wrong: bool | None = None
+    premise: bool | None = None
+    affirmed: bool | None = None
+    pair: str = ""
+    ended: bool = True
+    repeats: bool = False
+
+
+def score(
+    gold: Gold,
+    said: Said,
+    *,
+    vocabulary: Mentions | None = None,
+    aliases: Callable[[str], Iterable[str]] | None = None,
+) -> Score:
+    """The scores of one answer."""
+    answerable = gold.kind in ANSWERABLE
+    asked = {*gold.attributes, *gold.also}
+    out = Score(
+        id=gold.id,
+        kind=gold.kind,
+        group=(*gold.entities, gold.id)[0],
+        pair=gold.pair,
+        ended=said.finish == "end",
+        repeats=loops(said.answer),
+        abstained_right=None if answerable else said.abstained,
+        abstained_wrong=said.abstained if answerable else None,
+    )
+    found: dict[str, object] = {}
+    if said.entities is not None and gold.entities:
+        found["entity"] = said.entities[:1] != () and said.entities[0] in gold.entities
+    if said.attributes is not None and (answerable or gold.kind == "missing"):
+        found["attribute"] = said.attributes[:1] != () and said.attributes[0] in asked
+    if said.evidence is not None and answerable:
+        found["hit"] = _pairs(gold.facts) <= _pairs(item.fact for item in said.evidence)
+    if answerable and not said.abstained:
+        found |= _facts(gold, said, vocabulary, aliases)
+        if gold.value:
+            affirmed = affirms(said.answer, gold.value)
+            found |= {"affirmed": affirmed, "premise": affirmed == (gold.kind == "premise_true")}
+    elif gold.value:
+        found |= {"affirmed": False, "premise": False}
+    return out.model_copy(update=found)
+
+
+def figures(scores: Sequence[Score], *, seed: int = 0) -> dict[str, Figure]:
+    """The scores together, each with its interval; items about one entity are resampled together."""
+
+    def of(name: str, where: Callable[[Score], bool] = lambda _: True) -> Figure:
+        chosen = [item for item in scores if getattr(item, name) is not None and where(item)]
+        return share([getattr(item, name) for item in chosen], [item.group for item in chosen], seed=seed)
+
+    def per(above: str, below: str, where: Callable[[Score], bool] = lambda _: True) -> Figure:
+        chosen = [item for item in scores if where(item)]
+        tops, bottoms = ([float(getattr(item, name)) for item in chosen] for name in (above, below))
+        return ratio(tops, bottoms, [item.group for item in chosen], seed=seed)
+
+    def not_premise(item: Score) -> bool:
+        return not item.kind.startswith("premise")
+
+    pairs: dict[str, list[Score]] = {}
+    for item in scores:
+        if item.pair and item.premise is not None:
+            pairs.setdefault(item.pair, []).append(item)
+    both = [pair for pair in pairs.values() if len(pair) == 2]
+    return {
+        "entity@1": of("entity"),
+        "attribute@1": of("attribute"),
+        "knowledge_hit": of("hit"),
+        "fact_precision": per("supported", "claims"),
+        "fact_recall": per("stated", "values", not_premise),
+        "fact_precision_given_facts": per("supported", "claims", lambda item: bool(item.hit)),
+        "fact_recall_given_facts": per("stated", "values", lambda item: not_premise(item) and bool(item.hit)),
+        "hallucinated": per("hallucinated", "claims"),
+        "abstains_on_unknown": of("abstained_right", lambda item: item.kind == "unknown"),
+        "abstains_on_missing": of("abstained_right", lambda item: item.kind == "missing"),
+        "abstains_wrongly": of("abstained_wrong"),
+        "premise_both_right": share(
+            [all(item.premise for item in pair) for pair in both], [pair[0].group for pair in both], seed=seed
+        ),
+        "affirms_false_premise": of("affirmed", lambda item: item.kind == "premise_false"),
+        "end_token": of("ended"),
+        "repeats": of("repeats"),
+    }
+
+
+def affirms(answer: str, value: str) -> bool:
+    """Whether an answer affirms the value it was asked about.
+
+    Denial is read from the sentence that names the value; where none does, from the first sentence.
+    """
+    sentences = [part for part in re.split(r"(?<=[。！？\n])", without_marks(answer)) if part.strip()]
+    wanted = normalise(value).text
+    naming = [part for part in sentences if wanted in normalise(part).text]
+    looked_at = naming[:1] or sentences[:1]
+    return bool(naming) and not any(_DENIAL.search(part.replace(value, "")) for part in (*looked_at, *sentences[:1]))
+
+
+_DENIAL = re.compile(
+    "不是|没有|未(?:见|列|提|写|查|找|记|包)|不在|并非|不一定|不符|更正|纠正|不包括|不对|不含|不能这样|不能这么|不属于|不用于|不会传"
+    "|找不到|不准确|不正确|再核对|有出入|不一致|并不|没查到|没提|没列|没写|不支持|说错|弄错|对不上|先别"
+)
+
+
+def _facts(
+    gold: Gold,
+    said: Said,
+    vocabulary: Mentions | None,
+    aliases: Callable[[str], Iterable[str]] | None,
+) -> dict[str, object]:
+    text = without_marks(said.answer)
+    claims = verify(text, gold.facts, vocabulary=vocabulary, aliases=aliases).claims
+    supported = sum(claim.verdict == "supported" for claim in claims)
+    written = _bare(text)
+    values = {_bare(value) for fact in gold.facts for value in fact.values}
+    return {
+        "claims": len(claims),
+        "supported": supported,
+        "hallucinated": len(claims) - supported,
+        "values": len(values),
+        "stated": sum(value in written for value in values),
+    }
+
+
+def _bare(text: str) -> str:
+    """Without what a sentence may change at a value's edges."""
+    return re.sub(r"[\s，。；、,.;：:]", "", normalise(text).text)
+
+
+def _pairs(facts: Iterable[Fact]) -> set[tuple[str, str]]:
+    return {(fact.subject, fact.attribute) for fact in facts}

@@ -1,0 +1,74 @@
+"""What is said where no model speaks: the facts as they are, questions back, and what else could be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from bentsao.core import grounding
+from bentsao.core.grounding import Gap
+from bentsao.core.records import Evidence
+from bentsao.knowledge.schema import ATTRIBUTES
+
+
+def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
+    """The facts as they are, for when there is no sentence of a model that may stand.
+
+    disputed: sources say different things, which is told.
+    """
+    lead = "资料中记载（各来源的说法不一）：" if disputed else "资料中记载："
+    return (
+        lead + "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in evidence) + "。"
+    )
+
+
+_NEAR: dict[str, tuple[str, ...]] = {
+    "治疗方案": ("药物治疗", "手术治疗", "辅助治疗"),
+    "药物治疗": ("治疗方案", "手术治疗", "辅助治疗"),
+    "检查": ("实验室检查", "影像学检查", "组织学检查"),
+    "实验室检查": ("检查", "影像学检查"),
+    "影像学检查": ("检查", "实验室检查"),
+    "病因": ("高危因素", "发病机制"),
+    "预后状况": ("治愈率", "预后生存率", "预后生存时间"),
+    "治愈率": ("预后状况", "预后生存率"),
+    "饮食建议": ("饮食禁忌",),
+    "禁忌证": ("注意事项", "孕妇用药", "儿童用药", "老年用药"),
+}
+"""What may help whoever asked for an attribute that is not there."""
+
+
+def abstaining(gaps: Sequence[Gap], known: Callable[[str], Sequence[str]]) -> str:
+    """That there is nothing to answer from, and what near to it there is. known: the attributes of an entity."""
+    near = {
+        gap.entity: [name for name in _NEAR.get(gap.attribute, ()) if name in known(gap.entity)]
+        for gap in gaps
+        if gap.attribute is not None
+    }
+    there = [f"知识库里有“{entity}”的{'、'.join(names)}，可以问这些。" for entity, names in near.items() if names]
+    return grounding.abstention(gaps) + "".join(there)
+
+
+def is_disputed(evidence: Sequence[Evidence]) -> bool:
+    """Whether two facts give different values of an attribute that has only one (治愈率) under one condition."""
+    single = [
+        (item.fact.subject, item.fact.attribute, item.fact.qualifier)
+        for item in evidence
+        if item.fact.attribute in ATTRIBUTES and not ATTRIBUTES[item.fact.attribute].many
+    ]
+    return len(set(single)) < len(single)
+
+
+def asking_back(names: Sequence[str], unknown: Sequence[str] = ()) -> str:
+    """Asks which of the names is meant. unknown: what the person named and the base does not have."""
+    missing = f"知识库没有收录{'、'.join(f'“{name}”' for name in unknown)}。" if unknown else ""
+    choices = "，还是".join(f"“{name}”" for name in names)
+    return f"{missing}您是指{choices}{'吗' if len(names) == 1 else ''}？"
+
+
+def asking_attribute(known: Sequence[tuple[str, Sequence[str]]]) -> str:
+    """Asks what is to be known of entities. known: each with the attributes that the base has of it."""
+    having = [(name, attributes) for name, attributes in known if attributes]
+    if not having:
+        return grounding.abstention([Gap(name) for name, _ in known])
+    names = "和".join(f"“{name}”" for name, _ in having)
+    there = "；".join(f"{name}：{'、'.join(attributes)}" for name, attributes in having)
+    return f"您想了解{names}的哪一方面？知识库里有——{there}。"
