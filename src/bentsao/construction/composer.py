@@ -16,6 +16,7 @@ from bentsao.construction.forms.compare import compare
 from bentsao.construction.forms.direct import direct, several, vignette
 from bentsao.construction.forms.follow import follow_up, turned
 from bentsao.construction.forms.gaps import missing, unknown, vague
+from bentsao.construction.forms.invented import about_nothing
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.forms.premises import premise
 from bentsao.construction.grammar import Grammar, Part
@@ -37,7 +38,7 @@ QA_MIX: Mix = {
 GROUNDED_MIX: Mix = {
     "lay": 26, "clinician": 9, "exam": 5, "vignette": 9, "premise_true": 7, "premise_false": 8, "several": 8,
     "compare": 6, "triage": 2, "drug_true": 3, "drug_false": 3, "follow_up": 8, "turn": 2, "missing": 5, "unknown": 6,
-    "vague": 1,
+    "vague": 1, "invented": 12,
 }  # fmt: skip
 """Shares of the forms of grounded data, its hard cases among them."""
 
@@ -244,7 +245,7 @@ def _unknown(pen: Pen) -> Exchange | None:
     return unknown(kind, attribute, pen)
 
 
-_LOOSE: dict[str, Callable[[Pen], Exchange | None]] = {"unknown": _unknown, "vague": vague}
+_LOOSE: dict[str, Callable[[Pen], Exchange | None]] = {"unknown": _unknown, "vague": vague, "invented": about_nothing}
 """The forms that are about no subject of the base."""
 
 
@@ -254,7 +255,7 @@ def _loose(form: str, rows: int, pen: Pen, tally: Tally) -> Iterator[Exchange]:
         if len(seen) == rows:
             return
         exchange = _LOOSE[form](pen)
-        if exchange is not None and exchange.question not in seen:
+        if exchange is not None and exchange.question not in seen and is_sound(exchange, tally):
             seen.add(exchange.question)
             yield exchange
     tally.unfilled[form] += rows - len(seen)

@@ -76,8 +76,8 @@ class GroundedAnswer(Record):
     abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks
     which of these is meant. raw: the model's words before the guard; empty where no model wrote. removed: sentences
     that the guard took out or marked, with the reason. gaps: what was looked up in vain. left_out: values beyond the
-    policy's most. by_model, by_linker: what each way found; None where it was not asked. finish, error: as in Answer; "end" for
-    answers that no model wrote. bundle: the hash of the bundle that answered; empty without one.
+    policy's most. by_model, by_linker: what each way found; None where it was not asked. finish, error: as in Answer;
+    "end" for answers that no model wrote. bundle: the hash of the bundle that answered; empty without one.
     """
 
     id: str
