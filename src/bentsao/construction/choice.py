@@ -12,11 +12,12 @@ from bentsao.construction.shares import Split, pens, quotas
 from bentsao.construction.subjects import Material, Subject, values_of
 from bentsao.core.grounding import number_facts
 from bentsao.core.records import Evidence, Made, Message, Record, Source
+from bentsao.knowledge.schema import ATTRIBUTES
 
 _LETTERS = "ABCDE"
 _ONE = (
     "下列哪一项是{name}的{short}？",
-    "关于{name}的{short}，下列说法正确的是",
+    "关于{name}的{short}，下列各项中正确的是",
     "以下属于{name}的{short}的是",
     "{name}的{short}包括下列哪一项？",
 )
@@ -63,7 +64,9 @@ def choices(material: Material, grammar: Grammar, rows: int, *, split: Split, se
 
 
 def _choice(subject: Subject, attribute: str, pen: Pen, name: str, split: Split) -> Choice | None:
-    right = [value for value in values_of(subject.facts[attribute]) if is_askable(value)]
+    if not ATTRIBUTES[attribute].many:
+        return None  # a yes or a no, or one figure: there are no four of them to choose from
+    right = [value for value in values_of(subject.facts[attribute]) if is_askable(value, attribute)]
     form = pen.rng.choices(("choice_one", "choice_not", "choice_many"), (6, 2, 2))[0]
     size = 5 if form == "choice_many" else 4
     wanted = {"choice_one": 1, "choice_not": 3, "choice_many": min(pen.rng.randint(2, 4), len(right))}[form]

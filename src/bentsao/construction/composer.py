@@ -20,10 +20,11 @@ from bentsao.construction.forms.invented import about_nothing
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.forms.premises import premise
 from bentsao.construction.grammar import Grammar, Part
+from bentsao.construction.rivals import UNCOMPARED, rivals
 from bentsao.construction.shares import Split, pens, quotas
 from bentsao.construction.subjects import Material, Subject, values_of
 from bentsao.core.grounding import without_marks
-from bentsao.knowledge.schema import ATTRIBUTES
+from bentsao.knowledge.schema import ATTRIBUTES, Kind
 from bentsao.knowledge.verify import verify
 
 Mix = Mapping[str, float]
@@ -42,7 +43,9 @@ GROUNDED_MIX: Mix = {
 """Shares of the forms of grounded data, its hard cases among them."""
 
 _TRIES = 30
-_STRANGERS = 12
+_MOST_BOOST = 6.0
+_KIND_OF: Mapping[str, Kind] = {"triage": "disease", "drug_true": "drug", "drug_false": "drug"}
+"""The forms that are about one kind of subject only."""
 _ORDER = ("病因", "高危因素", "临床症状及体征", "检查", "实验室检查", "影像学检查", "治疗方案", "药物治疗", "手术治疗",
           "饮食建议", "预防措施", "预后状况", "适应症", "用法用量", "不良反应", "禁忌证", "注意事项")  # fmt: skip
 """The order in which people ask on."""
@@ -80,8 +83,9 @@ def compose(
         yield from _loose(form, round(rows * share / total), pen_of(form), tally)
     own = {form: share for form, share in mix.items() if form not in _LOOSE}
     wanted = round(rows * sum(own.values()) / total)
+    mixes = {kind: _mix_of(kind, own, material) for kind in material.by_kind}
     for subject, quota in quotas(material, wanted):
-        yield from _about(subject, quota, own, pen_of(subject.name), tally)
+        yield from _about(subject, quota, mixes[subject.kind], pen_of(subject.name), tally)
 
 
 def dialogues(
@@ -98,13 +102,24 @@ def dialogues(
             tries += 1
             dialogue = _dialogue(subject, pen.rng.randint(2, 6), pen)
             question = dialogue[0].question if dialogue else ""
-            if len(dialogue) < 2 or question in seen or not all(is_sound(turn, tally) for turn in dialogue):
+            if len(dialogue) < 2 or question in seen or not all(is_sound(turn, material, tally) for turn in dialogue):
                 continue
             seen.add(question)
             made += 1
             yield dialogue
         if made < quota:
             tally.unfilled[f"对话（{subject.kind}）"] += quota - made
+
+
+def _mix_of(kind: Kind, mix: Mix, material: Material) -> Mix:
+    """The mix for subjects of one kind: without forms that are not for it, and more of those that are for few kinds."""
+    weights = {name: sum(len(one.facts) for one in group) for name, group in material.by_kind.items()}
+    boost = min(_MOST_BOOST, sum(weights.values()) / weights[kind])
+    return {
+        form: share * (boost if form in _KIND_OF else 1)
+        for form, share in mix.items()
+        if _KIND_OF.get(form, kind) == kind
+    }
 
 
 # ---- one subject --------------------------------------------------------------------------------------------------
@@ -123,7 +138,7 @@ def _about(subject: Subject, quota: int, mix: Mix, pen: Pen, tally: Tally) -> It
         if exchange is None or (exchange.question in seen and form != "follow_up"):
             continue
         asked.update(exchange.attributes)
-        if is_sound(exchange, tally):
+        if is_sound(exchange, pen.material, tally):
             seen.add(exchange.question)
             made += 1
             yield exchange
@@ -140,29 +155,17 @@ def _several(subject: Subject, attribute: str, pen: Pen) -> Exchange | None:
 
 
 def _compare(subject: Subject, attribute: str, pen: Pen) -> Exchange | None:
-    """With one that it is told apart from, where the base says so; else with any of its kind."""
-    if ATTRIBUTES[attribute].polarity == "answer":
+    """With one that people confuse it with; none where the base knows of none."""
+    if attribute in UNCOMPARED or ATTRIBUTES[attribute].polarity == "answer":
         return None  # 有传染性 and 无传染性 are sentences of their own, not things that one has
-    told_apart = (pen.material.named.get(value) for value in values_of(subject.facts.get("鉴别诊断", ())))
-    others = [other for other in told_apart if other and other.kind == subject.kind and other is not subject]
-    if not others or pen.rng.random() < 0.4:
-        group = pen.material.by_kind[subject.kind]
-        others = pen.rng.sample(group, min(_STRANGERS, len(group)))
-        others = [other for other in others if other is not subject and _near(subject, other)] or others
+    others = rivals(subject, pen.material)
+    if not others:
+        return None
     other = pen.rng.choice(others)
-    known = attribute in other.facts
     # What is known of one only is worth a row now and then, not every other time.
-    return (
-        None if other is subject or (not known and pen.rng.random() < 0.8) else compare(subject, other, attribute, pen)
-    )
-
-
-def _near(one: Subject, other: Subject) -> bool:
-    """Whether somebody might confuse two subjects: the same department, or the same class of drugs."""
-    return any(
-        not set(values_of(one.facts.get(name, ()))).isdisjoint(values_of(other.facts.get(name, ())))
-        for name in ("所属科室", "分类")
-    )
+    if attribute not in other.facts and pen.rng.random() < 0.8:
+        return None
+    return compare(subject, other, attribute, pen)
 
 
 def _missing(subject: Subject, _: str, pen: Pen) -> Exchange | None:
@@ -195,8 +198,8 @@ _FORMS: dict[str, Callable[[Subject, str, Pen], Exchange | None]] = {
     "several": _several,
     "compare": _compare,
     "triage": lambda subject, _, pen: triage(subject, pen),
-    "drug_true": lambda subject, _, pen: drug_for(subject, pen.rng.choice(("适应症", "禁忌证")), pen, true=True),
-    "drug_false": lambda subject, _, pen: drug_for(subject, pen.rng.choice(("适应症", "禁忌证")), pen, true=False),
+    "drug_true": lambda subject, _, pen: drug_for(subject, pen, true=True),
+    "drug_false": lambda subject, _, pen: drug_for(subject, pen, true=False),
     "follow_up": _follow_up,
     "turn": _turn,
     "missing": _missing,
@@ -258,13 +261,12 @@ def _loose(form: str, rows: int, pen: Pen, tally: Tally) -> Iterator[Exchange]:
     tally.unfilled[form] += rows - len(seen)
 
 
-def is_sound(exchange: Exchange, tally: Tally) -> bool:
-    """Whether the verifier finds every claim of the answer in its facts."""
+def is_sound(exchange: Exchange, material: Material, tally: Tally) -> bool:
+    """Whether the verifier finds every claim of the answer in its facts; if not, it is counted with its reason."""
     if not exchange.facts:
         return True
-    wrong = [
-        claim for claim in verify(without_marks(exchange.answer), exchange.facts).claims if claim.verdict != "supported"
-    ]
+    claims = verify(without_marks(exchange.answer), exchange.facts, aliases=material.aliases).claims
+    wrong = [claim for claim in claims if claim.verdict != "supported"]
     for claim in wrong[:1]:
         what = f"{exchange.question} → {exchange.answer}（{claim.text}：{claim.reason}）"
         tally.refuse(f"核对不符：{claim.verdict}", what)

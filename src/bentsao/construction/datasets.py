@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ from bentsao.core.records import Conversation, Made, Message
 from bentsao.knowledge.store import Passage
 
 _ADVICE_SHARE = 0.4
+_TAIL = 40
+_ADVISED = re.compile("医生|药师|医院|医嘱|就医")
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,7 @@ def premise_pairs(order: Order) -> Iterator[tuple[Exchange, Exchange]]:
             pair = premises(subject, pen.rng.choice(sorted(subject.facts)), pen)
             if pair is None or {exchange.question for exchange in pair} & seen:
                 continue
-            if all(is_sound(exchange, order.tally) for exchange in pair):
+            if all(is_sound(exchange, order.material, order.tally) for exchange in pair):
                 seen |= {exchange.question for exchange in pair}
                 yield pair
 
@@ -114,6 +117,8 @@ def _advice(exchange: Exchange, pen: Pen) -> str:
     subject = pen.material.named.get(exchange.subjects[0]) if exchange.subjects else None
     if subject is None or not exchange.attributes or pen.rng.random() > _ADVICE_SHARE:
         return ""
+    if _ADVISED.search(exchange.answer[-_TAIL:]):
+        return ""  # the answer has said it
     advice = pen.patterns(subject, exchange.attributes[-1]).advice
     return pen.rng.choice(advice) if advice else ""
 

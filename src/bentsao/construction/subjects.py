@@ -24,6 +24,11 @@ LONGEST_ANSWER = 600
 MOST_VALUES = 24
 """Values of an attribute; an answer that lists more is a table."""
 
+SAYS_NOTHING = re.compile(
+    "无特定(?:的)?人群|(?:所有人群|任何年龄|各年龄)?(?:均可|可)(?:发病|发生).*|可发生于任何年龄|任何年龄|不限|无|不详|暂无"
+)
+"""Values that leave open what the attribute asks for."""
+
 SPOKEN_ALIASES = ("synonym", "colloquial", "brand")
 
 
@@ -84,6 +89,35 @@ class Material:
                 found.setdefault(name, subject)
         return found
 
+    def having(self, attribute: str, value: str) -> Sequence[Subject]:
+        """The subjects of this part that have this value of an attribute, in their order."""
+        return self._by_value.get((attribute, value), ())
+
+    @cached_property
+    def _by_value(self) -> dict[tuple[str, str], list[Subject]]:
+        found: dict[tuple[str, str], list[Subject]] = {}
+        for subject in self.subjects:
+            for attribute, facts in subject.facts.items():
+                for value in values_of(facts):
+                    found.setdefault((attribute, value), []).append(subject)
+        return found
+
+    def aliases(self, name: str) -> tuple[str, ...]:
+        """All names of the subject that has this name, as the verifier asks for them; empty for a name of none."""
+        subject = (self.whole or self).named.get(name)
+        return (subject.name, *(alias.text for alias in subject.entity.aliases)) if subject else ()
+
+    @cached_property
+    def commonness(self) -> dict[tuple[Kind, str], Counter[str]]:
+        """How many subjects have each value of an attribute, in the whole material."""
+        if self.whole is not None:
+            return self.whole.commonness
+        found: dict[tuple[Kind, str], Counter[str]] = {}
+        for subject in self.subjects:
+            for attribute, facts in subject.facts.items():
+                found.setdefault((subject.kind, attribute), Counter()).update(values_of(facts))
+        return found
+
     @cached_property
     def pools(self) -> dict[tuple[Kind, str], list[tuple[Subject, str]]]:
         """Every short value of an attribute with whose it is, to draw false ones from."""
@@ -127,8 +161,13 @@ def _usable(facts: Sequence[Fact], kind: Kind, grammar: Grammar, left_out: Count
     for fact in facts:
         grouped.setdefault(fact.attribute, []).append(fact)
     usable: dict[str, tuple[Fact, ...]] = {}
-    for attribute, found in grouped.items():
+    for attribute, all_found in grouped.items():
+        found = [said for fact in all_found if (said := _said(fact))]
         values = values_of(found)
+        if dropped := len(values_of(all_found)) - len(values):
+            left_out[f"不能放进句子的值：{attribute}"] += dropped
+        if not found:
+            continue
         if (kind, attribute) not in grammar.attributes:
             left_out[f"没有句式的属性：{kind}·{attribute}"] += len(values)
         elif len(values) > MOST_VALUES or sum(map(len, values)) > LONGEST_ANSWER:
@@ -138,6 +177,24 @@ def _usable(facts: Sequence[Fact], kind: Kind, grammar: Grammar, left_out: Count
         else:
             usable[attribute] = grounding.in_order(found)
     return usable
+
+
+def _said(fact: Fact) -> Fact | None:
+    """The fact with those of its values that can stand in a sentence; None where there are none."""
+    values = tuple(value for value in fact.values if _can_be_said(value, fact.attribute))
+    if not values:
+        return None
+    return fact if values == fact.values else fact.model_copy(update={"values": values})
+
+
+def _can_be_said(value: str, attribute: str) -> bool:
+    """Whether a value is whole and says something: no sentence after another, no open bracket, more than its label."""
+    brackets = sum(map(value.count, "（(")) == sum(map(value.count, "）)"))
+    starts = not re.match(r"[，。；：、,.;:）)]", value)
+    return (
+        bool(value) and brackets and starts and "。" not in value.rstrip("。") and value != attribute
+        and not re.search(r"[，、：:,]$", value) and not SAYS_NOTHING.fullmatch(value)
+    )  # fmt: skip
 
 
 def _is_sayable(name: str) -> bool:

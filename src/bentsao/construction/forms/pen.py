@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 
-from bentsao.construction.grammar import AttributeGrammar, Grammar
+from bentsao.construction.grammar import AttributeGrammar, Grammar, Patterns
+from bentsao.construction.people import fits
 from bentsao.construction.subjects import Material, Subject
 
 _ALIAS_SHARE = 0.2
 _GREETED_SHARE = 0.12
+_OF_ILLNESS = re.compile(r"刚查出\{e\}|碰上了\{e\}|临床上遇到|有人说是|怎么区分|分得出来|辨别|的角度区分")
+"""What is only said of an illness, where a pattern is for any kind of thing."""
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,13 @@ class Pen:
     def patterns(self, subject: Subject, attribute: str) -> AttributeGrammar:
         """The patterns for an attribute of a subject."""
         return self.grammar.attributes[subject.kind, attribute]
+
+    def fitting(self, patterns: Patterns, subject: Subject) -> Patterns:
+        """Those patterns whose own words fit the subject: its sex and age, and what kind of thing it is."""
+        ill = subject.kind in ("disease", "symptom")
+        return tuple(
+            pattern for pattern in patterns if fits(pattern, subject) and (ill or not _OF_ILLNESS.search(pattern))
+        )
 
     def name(self, subject: Subject) -> str:
         """What the person calls it: mostly its own name."""
