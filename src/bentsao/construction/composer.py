@@ -255,7 +255,7 @@ def _loose(form: str, rows: int, pen: Pen, tally: Tally) -> Iterator[Exchange]:
         if len(seen) == rows:
             return
         exchange = _LOOSE[form](pen)
-        if exchange is not None and exchange.question not in seen and is_sound(exchange, tally):
+        if exchange is not None and exchange.question not in seen and is_sound(exchange, pen.material, tally):
             seen.add(exchange.question)
             yield exchange
     tally.unfilled[form] += rows - len(seen)
