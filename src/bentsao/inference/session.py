@@ -62,16 +62,21 @@ class Session:
             seconds=time.perf_counter() - started,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL, which can be learnt from again.
 
+        Turns without words, such as an empty answer, teach nothing and are left out; returns how many they were.
         Raises ConfigError if nothing was said yet, or if the file is there and was not written by this session.
         """
         path = path.expanduser().resolve()
-        if not self._turns:
-            raise ConfigError("还没有对话可以保存。")
+        pairs = list(zip(self._turns[::2], self._turns[1::2], strict=True))
+        kept = [pair for pair in pairs if all(message.content.strip() for message in pair)]
+        if not kept:
+            raise ConfigError("还没有对话可以保存。" if not pairs else "所有的回答都是空的，没有可以保存的对话。")
         if path.exists() and path not in self._saved:
             raise ConfigError(f"{path} 已经存在，没有覆盖它。请换一个文件名。")
-        conversation = Conversation(id=path.stem, group=path.stem, messages=self.messages)
+        said = (*self._lead, *(message for pair in kept for message in pair))
+        conversation = Conversation(id=path.stem, group=path.stem, messages=said)
         write_jsonl(path, [conversation.model_dump(exclude_defaults=True)])
         self._saved.add(path)
+        return len(pairs) - len(kept)

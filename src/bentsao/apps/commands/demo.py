@@ -36,15 +36,23 @@ def demo(
     if min(steps, questions, answer_tokens) < 1:
         raise ConfigError("--steps、--questions、--answer-tokens 都应不小于 1。")
     with as_file(files("bentsao.apps") / "demo" / "instructions.jsonl") as shipped:
-        _demo(data or shipped, names, out, steps, Asking(questions, answer_tokens))
+        # The shipped rows are grouped by disease; in other data, only the names say what a row is about.
+        by_disease = data is None or names is not None
+        _demo(data or shipped, names, out, steps, Asking(questions, answer_tokens, by_disease))
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How many held-out questions are asked, and the most tokens of an answer."""
+    """How many held-out questions are asked, the most tokens of an answer, and whether whole diseases are held out."""
 
     questions: int
     tokens: int
+    by_disease: bool
+
+    @property
+    def held_out(self) -> str:
+        """What can be said of the questions asked."""
+        return "验证的疾病不在训练中" if self.by_disease else "验证的问题不在训练中，疾病可能相同（没有给 --names）"
 
 
 def _demo(data: Path, names: str | None, out: Path, steps: int, asking: Asking) -> None:
@@ -105,7 +113,7 @@ def _demo(data: Path, names: str | None, out: Path, steps: int, asking: Asking) 
     losses = [record.loss for record in view.eval_records]
     facts = {
         "基座": "Gemma 3 270M（内置）",
-        "数据": f"{data.name}，{outcome.steps} 步 × {BATCH_ROWS} 行；验证的疾病不在训练中",
+        "数据": f"{data.name}，{outcome.steps} 步 × {BATCH_ROWS} 行；{asking.held_out}",
         "验证损失（每个所学 token）": f"{losses[0]:.3f} → {losses[-1]:.3f}",
         "训练速度": f"{tokens / seconds:.0f} token/s",
         "训练的内存峰值": f"{peak / 2**30:.2f} GiB",
