@@ -28,15 +28,11 @@ def answer(
     ] = (),
     entity: Annotated[
         tuple[str, ...],
-        Parameter(
-            help="问的是哪个实体（--path oracle）", consume_multiple=True, negative=(), show_default=False
-        ),
+        Parameter(help="问的是哪个实体（--path oracle）", consume_multiple=True, negative=(), show_default=False),
     ] = (),
     attribute: Annotated[
         tuple[str, ...],
-        Parameter(
-            help="问的是它的哪个属性（--path oracle）", consume_multiple=True, negative=(), show_default=False
-        ),
+        Parameter(help="问的是它的哪个属性（--path oracle）", consume_multiple=True, negative=(), show_default=False),
     ] = (),
     grounding: Grounding = GROUNDING,
     model: Model = MODEL,

@@ -73,11 +73,11 @@ class GroundedQuestion(Record):
 class GroundedAnswer(Record):
     """An answer with what it stands on.
 
-    abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks which
-    of these is meant. raw: the model's words before the guard; empty where no model wrote. removed: sentences that the
-    guard took out or marked, with the reason. gaps: what was looked up in vain. left_out: values beyond the policy's
-    most. by_model, by_linker: what each way found; None where it was not asked. finish, error: as in Answer; "end" for
-    answers that no model wrote. bundle: the hash of the bundle that answered; empty without one.
+    abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks
+    which of these is meant. raw: the model's words before the guard; empty where no model wrote. removed: sentences
+    that the guard took out or marked, with the reason. gaps: what was looked up in vain. left_out: values beyond the
+    policy's most. by_model, by_linker: what each way found; None where it was not asked. finish, error: as in Answer;
+    "end" for answers that no model wrote. bundle: the hash of the bundle that answered; empty without one.
     """
 
     id: str
