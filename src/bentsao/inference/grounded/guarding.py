@@ -70,12 +70,10 @@ def sentences(text: str) -> list[str]:
     return re.findall(r"[^。！？\n]*[。！？\n]+(?:\[\d+\])*|[^。！？\n]+$", text)
 
 
-# ---- claims beyond the facts that do no harm -------------------------------------------------------------------------
+# ---- claims beyond the facts that do no harm ------------------------------------------------------------------------
 
 _CLAUSE_END = re.compile("[,，;；:：。！？!?\n]")
-_ABSENT = re.compile(
-    "没有|没把|未(?:见|提|列|写|查|说|记|载|包|给|把|收)|不(?:在|属|是|含|包|见|列)|并无|看不到|查不到"
-)
+_ABSENT = re.compile("没有|没把|未(?:见|提|列|写|查|说|记|载|包|给|把|收)|不(?:在|属|是|含|包|见|列)|并无|[看查]不到")
 
 
 def _is_denied(claim: Claim, whole: str, asked: str) -> bool:
