@@ -123,7 +123,8 @@ def measure(port: int, latency: float, concurrency: int, seconds: float) -> None
     ideal = concurrency / latency
     print(
         f"并发 {concurrency}：{summary.replies} 次调用，{took:.1f} 秒，{summary.replies / took:.0f} 次/秒，"
-        f"理想 {ideal:.0f} 次/秒的 {summary.replies / took / ideal:.1%}；CPU {cpu / took:.0%}，每次 {1000 * cpu / summary.replies:.2f} 毫秒，"
+        f"理想 {ideal:.0f} 次/秒的 {summary.replies / took / ideal:.1%}；"
+        f"CPU {cpu / took:.0%}，每次 {1000 * cpu / summary.replies:.2f} 毫秒，"
         f"重试 {sum(summary.refused.values()) + sum(summary.lost.values())}",
         flush=True,
     )
