@@ -1,4 +1,4 @@
-"""What a person sees of a run: losses by part where there are several, and none where there is one."""
+"""What a person sees of a run: the losses by part, and every character of a previewed row."""
 
 from __future__ import annotations
 
@@ -6,9 +6,14 @@ import io
 
 from rich.console import Console
 
-from bentsao.apps.training_view import TrainingView, account_table
+from bentsao.apps.training_view import TrainingView, account_table, preview
+from bentsao.core.formats import FORMATS
+from bentsao.core.records import Message
+from bentsao.core.rendering import IGNORE, Row, render
+from bentsao.models.tokens import HFTokens
 from bentsao.tuning.loop import EvalRecord, StepRecord
 from bentsao.tuning.rows import Account
+from tests.doubles import tiny_tokenizer
 
 
 def shown(view: TrainingView) -> str:
@@ -46,3 +51,29 @@ def test_learnt_tokens_are_counted_by_part() -> None:
         ["其中 指令（L_it）", "4", "3"],
         ["其中 依据资料的回答（L_r）", "5", "0"],
     ]
+
+
+def coloured(row: Row, tokens: HFTokens) -> tuple[str, str]:
+    """The previewed row as (all text, text shown as learnt)."""
+    text = preview([row], ["a"], tokens)
+    body = text.plain.split("学 ")[1].split("\n", 1)[1].split("\n\n绿色")[0]
+    start = text.plain.index(body)
+    green = "".join(text.plain[max(span.start, start) : span.end] for span in text.spans if "green" in str(span.style))
+    return body, green
+
+
+def test_a_replacement_character_that_people_wrote_hides_nothing() -> None:
+    tokens = HFTokens(tiny_tokenizer(start=False))
+    said = [Message(role="user", content="甲\ufffd怎么办"), Message(role="assistant", content="吃药\ufffd休息魑")]
+    (row,) = render(said, FORMATS["plain"], tokens).rows
+    body, green = coloured(row, tokens)
+    assert body.replace("⏎\n", "\n") == "问：甲\ufffd怎么办\n答：吃药\ufffd休息魑⟨<eos>⟩"
+    assert green.startswith("吃药\ufffd休息魑")
+
+
+def test_half_a_character_before_an_end_stays_in_its_place() -> None:
+    tokens = HFTokens(tiny_tokenizer(start=False))
+    half = tokens.encode("魑")[:2]
+    row = Row((*half, tokens.end_id, *tokens.encode("好"), *half), (IGNORE,) * (len(half) * 2 + 2))
+    body, _ = coloured(row, tokens)
+    assert body == "\ufffd<eos>好\ufffd"

@@ -130,6 +130,18 @@ def test_repeated_ids_are_faults_and_unknown_fields_are_counted(tmp_path: Path) 
     assert reading.unused == {"mood": 2}
 
 
+@pytest.mark.parametrize(("array", "place"), [(False, ":3  字段"), (True, ":3（第 3 项）  字段")])
+def test_a_repeated_id_is_named_by_its_own_place(tmp_path: Path, array: bool, place: str) -> None:
+    messages = ROWS["openai"][0]["messages"]
+    # Where a constructed row was made from is not where it stands.
+    made = [{"id": name, "messages": messages, "source": {"name": "kb", "row": 70}} for name in "aba"]
+    with pytest.raises(DataError) as error:
+        read_conversations(write(tmp_path / "a.json", made, array=array))
+    (fault,) = error.value.faults
+    assert place in str(fault)
+    assert fault.reason == f"与第 1 {'项' if array else '行'}重复。"
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_conversations_or_a_clear_error(tmp_path_factory: pytest.TempPathFactory, raw: bytes) -> None:
     path = tmp_path_factory.mktemp("soup") / "a.jsonl"

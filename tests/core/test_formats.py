@@ -66,6 +66,31 @@ def test_faulty_template_files_name_every_fault(tmp_path: Path) -> None:
     assert {fault.field for fault in error.value.faults} == {"prompt_no_input", "prompt_input", "extra"}
 
 
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"prompt": "### 答\n"}, "prompt"),
+        ({"prompt": ""}, "prompt"),
+        ({"prompt_input": "材料 {input}"}, "prompt_input"),
+        ({"follow_up": "再问"}, "follow_up"),
+    ],
+)
+def test_a_stored_format_without_room_for_the_question_is_faulty(
+    tmp_path: Path, change: dict[str, str], field: str
+) -> None:
+    path = tmp_path / "chat_format.json"
+    path.write_text(json.dumps({**FORMATS["alpaca"].model_dump(), **change}), encoding="utf-8")
+    with pytest.raises(DataError, match=r"缺少 \{instruction\}") as error:
+        load_format(str(path))
+    assert [fault.field for fault in error.value.faults] == [field]
+
+
+def test_the_bases_own_template_needs_no_slot(tmp_path: Path) -> None:
+    path = tmp_path / "chat_format.json"
+    path.write_text(from_base("{{ messages }}").model_dump_json(), encoding="utf-8")
+    assert load_format(str(path)) == from_base("{{ messages }}")
+
+
 def test_an_unknown_name_lists_the_known_ones() -> None:
     with pytest.raises(ConfigError, match=r"没有名为 'medtemplate'.*med_template"):
         load_format("medtemplate")

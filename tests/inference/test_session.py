@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import FORMATS
 from bentsao.inference.decoding import Decoding
+from bentsao.inference.engine import Generated
 from bentsao.inference.session import Session
 from tests.inference.stand_in import StandInEngine
 
@@ -87,6 +89,36 @@ def test_what_is_saved_can_be_learnt_from(tmp_path: Path) -> None:
     session.save(tmp_path / "chat.jsonl")
     (conversation,) = read_conversations(tmp_path / "chat.jsonl").conversations
     assert conversation.messages == session.messages
+
+
+class SilentEngine(StandInEngine):
+    """Answers nothing to what begins with 默."""
+
+    def generate(
+        self,
+        prompts: Sequence[Sequence[int]],
+        decoding: Decoding,
+        *,
+        on_text: Callable[[int, str], None] | None = None,
+    ) -> list[Generated]:
+        answers = super().generate(prompts, decoding, on_text=on_text)
+        last = [self.tokens.decode(prompt).rsplit("问：", 1)[1] for prompt in prompts]
+        return [Generated((), " ", "end") if q.startswith("默") else a for q, a in zip(last, answers, strict=True)]
+
+
+def test_turns_without_an_answer_are_left_out_of_what_is_saved(tmp_path: Path) -> None:
+    session = Session(SilentEngine(), SHORT, system="你是医生")
+    session.ask("默一")
+    with pytest.raises(ConfigError, match="都是空的"):
+        session.save(tmp_path / "chat.jsonl")
+    assert not (tmp_path / "chat.jsonl").exists()
+    session.ask("一二")
+    session.ask("默三")
+    session.ask("四五")
+    assert session.save(tmp_path / "chat.jsonl") == 2
+    (conversation,) = read_conversations(tmp_path / "chat.jsonl").conversations
+    assert [m.content for m in conversation.messages] == ["你是医生", "一二", "二一", "四五", "五四"]
+    assert len(session.messages) == 9
 
 
 def test_a_file_that_another_wrote_is_not_overwritten(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bentsao.core.records import Fact, Source
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.verify import KnownNames, Verdicts, verify
 from bentsao.knowledge.verify.cues import CUES, MEASURED, QUANTITY_HOME, QUANTITY_WORDS, VERBS
@@ -226,3 +227,16 @@ def test_the_words_speak_of_attributes_that_there_are():
     named = set[str]().union(*(attributes for _, attributes in (*CUES, *VERBS)))
     named |= set[str]().union(*QUANTITY_HOME.values(), *(attributes for *_, attributes in QUANTITY_WORDS), MEASURED)
     assert named <= set(ATTRIBUTES)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value", "text"),
+    [
+        ("是否医保", "非医保疾病", "按医保来看，白点病是非医保疾病。"),
+        ("是否医保", "非医保疾病", "白点病的医保情况是非医保疾病。"),
+        ("传染性", "无传染性", "您问的是传染问题。白点病在这方面无传染性。"),
+    ],
+)
+def test_naming_the_topic_states_nothing(attribute: str, value: str, text: str):
+    known = Fact(subject="白点病", attribute=attribute, values=(value,), source=Source(name="试验"))
+    assert {claim.verdict for claim in verify(text, [known]).claims} == {"supported"}

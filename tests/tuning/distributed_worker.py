@@ -1,7 +1,11 @@
-"""Run by test_distributed.py in one process or several: trains the tiny model and writes the losses as JSON."""
+"""Run by test_distributed.py in one process or several: trains the tiny model and writes the losses as JSON.
+
+The run is stopped after its second step, by the last process alone, and goes on from its checkpoint.
+"""
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import sys
 from dataclasses import replace
@@ -9,6 +13,7 @@ from pathlib import Path
 
 from accelerate import Accelerator
 
+from bentsao.tuning.checkpoints import checkpoints
 from bentsao.tuning.loop import train
 from bentsao.tuning.objective import LabelledLoss
 from tests.tuning.test_loop import WEIGHTS, Log, in_parts, job, model, rows
@@ -16,13 +21,22 @@ from tests.tuning.test_loop import WEIGHTS, Log, in_parts, job, model, rows
 
 def main(folder: Path) -> None:
     accelerator = Accelerator(cpu=True)
-    a_model, log = model(), Log()
-    # 26 rows in steps of 5: the last step of an epoch has one row, which two processes cannot share.
-    a_job = job(folder, batch_rows=5, epochs=2, part_weights=WEIGHTS)
+    log = Log()
+    # 26 rows in steps of 5: the last step of an epoch has one row, which two processes cannot share. Validation on the
+    # way reads one row, so that one of them has none.
+    a_job = job(folder, batch_rows=5, epochs=2, part_weights=WEIGHTS, evaluate_every=1, evaluate_rows=1)
     a_job = replace(a_job, train=in_parts(rows(26)), valid=in_parts(rows(6, seed=9)))
-    train(a_model, LabelledLoss(a_model), a_job, accelerator, log)
+    last = accelerator.process_index == accelerator.num_processes - 1
+    first = model()
+    stopping = replace(a_job, stop=lambda: last and len(log.steps) == 2)
+    outcome = train(first, LabelledLoss(first), stopping, accelerator, log)
+    assert (outcome.finished, outcome.steps) == (False, 2), outcome
+    second = model()
+    resumed = replace(a_job, resume=checkpoints(a_job.folder)[-1])
+    train(second, LabelledLoss(second), resumed, accelerator, log)
     if accelerator.is_main_process:
         losses = {
+            "processes": accelerator.num_processes,
             "train": [s.loss for s in log.steps],
             "valid": [e.loss for e in log.evals],
             "train_parts": [loss for s in log.steps for _, loss in sorted(s.by_part.items())],
@@ -33,4 +47,6 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
+    # Processes that wait for each other in vain would wait for ever.
+    faulthandler.dump_traceback_later(300, exit=True)
     main(Path(sys.argv[1]))

@@ -243,6 +243,26 @@ def test_targets_are_found_in_every_architecture(kind: Kind) -> None:
         find_targets(a_model, ("qqq",))
 
 
+def test_names_are_those_of_the_model_as_peft_reads_them() -> None:
+    a_model = tiny_model()
+    assert find_targets(a_model, ("lm_head", "self_attn.q_proj")) == ["lm_head", "self_attn.q_proj"]
+    assert find_targets(a_model, "model.layers.1.mlp.up_proj") == ["model.layers.1.mlp.up_proj"]
+    with pytest.raises(ConfigError, match=r"没有名为 mlp\.q_proj 的"):
+        find_targets(a_model, ("mlp.q_proj",))
+
+
+def test_an_output_head_goes_by_its_own_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    a_model = tiny_model()
+    head = cast(Any, a_model).lm_head
+    del a_model.lm_head
+    a_model.add_module("output_layer", head)
+    monkeypatch.setattr(a_model, "get_output_embeddings", lambda: head)
+    assert find_targets(a_model, ("q_proj", "output_layer")) == ["q_proj", "output_layer"]
+    assert "output_layer" not in find_targets(a_model, "all-linear")
+    with pytest.raises(ConfigError, match=r"没有名为 lm_head 的.*output_layer"):
+        find_targets(a_model, ("q_proj", "lm_head"))
+
+
 def test_the_originals_targets_on_bloom_say_what_there_is() -> None:
     with pytest.raises(ConfigError, match="query_key_value"):
         find_targets(tiny_model("bloom"), ("q_proj", "v_proj"))

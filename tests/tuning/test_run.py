@@ -23,7 +23,7 @@ from bentsao.tuning.adapter import loss_picture
 from bentsao.tuning.loop import EvalRecord, StepRecord
 from bentsao.tuning.recipe import load_recipe
 from bentsao.tuning.rows import Account
-from bentsao.tuning.run import tune
+from bentsao.tuning.run import check_device, training_dtype, tune
 from tests.doubles import TEMPLATE, tiny_base_folder
 
 
@@ -176,6 +176,37 @@ def test_weights_that_leave_nothing_to_learn_are_refused(tmp_path: Path) -> None
     more = {"training.part_weights": {"instruction": 0.0}}
     with pytest.raises(ConfigError, match=r"只有 instruction 部分.*part_weights"):
         tune(load_recipe(None, settings(tmp_path, **more)), Notes())
+
+
+def test_float16_is_not_trained_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConfigError, match=r"float16.*bfloat16.*float32"):
+        tune(load_recipe(None, settings(tmp_path, **{"base.dtype": "float16"})), Notes())
+    assert not (tmp_path / "adapter.run").exists()
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "fp16")  # what `accelerate launch --mixed_precision fp16` sets
+    with pytest.raises(ConfigError, match="float16"):
+        tune(load_recipe(None, settings(tmp_path)), Notes())
+
+
+@pytest.mark.parametrize(
+    ("wanted", "has_bfloat16", "dtype"),
+    [(None, True, "bfloat16"), (None, False, "float32"), ("float32", True, "float32"), ("bfloat16", True, "bfloat16")],
+)
+def test_the_precision_is_one_that_can_be_trained_in(
+    monkeypatch: pytest.MonkeyPatch, wanted: str | None, has_bfloat16: bool, dtype: str
+) -> None:
+    monkeypatch.setattr("bentsao.models.machine._has_bfloat16", lambda _: has_bfloat16)
+    assert training_dtype(wanted, torch.device("cuda")) == dtype
+    assert training_dtype(None, torch.device("cpu")) == "float32"
+
+
+def test_a_device_that_accelerate_did_not_give_is_refused() -> None:
+    for wanted in (None, "cuda", "cuda:0"):
+        check_device(wanted, torch.device("cuda"))
+    check_device("cuda:1", torch.device("cuda", 1))  # the second process of a launch
+    check_device("cpu", torch.device("cpu"))
+    for wanted, given in (("cuda:1", "cuda"), ("cuda:0", "cuda:1"), ("mps", "cpu"), ("cuda", "cpu")):
+        with pytest.raises(ConfigError, match="CUDA_VISIBLE_DEVICES"):
+            check_device(wanted, torch.device(given))
 
 
 def command(tmp_path: Path, output: str) -> list[str]:

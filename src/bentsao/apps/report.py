@@ -47,7 +47,7 @@ def demo_page(facts: Mapping[str, str], loss_svg: str, columns: Sequence[Column]
         f'<p class="notice">{escape(NOTICE)}</p>'
         f"<h2>这次训练</h2>{_table(facts)}"
         f"<h2>损失</h2>{loss_svg}"
-        "<h2>训练中没有出现过的疾病</h2>"
+        "<h2>训练中没有出现过的问题</h2>"
         f'<table class="answers"><thead><tr>{head}</tr></thead><tbody>{"".join(rows)}</tbody></table></html>'
     )
 

@@ -159,16 +159,24 @@ def preview(rows: Sequence[Row], ids: Sequence[str], tokens: HFTokens) -> Text:
 
 
 def _pieces(row: Row, known: Sequence[bool], tokens: HFTokens) -> list[tuple[str, bool]]:
+    """The row's text in pieces of whole characters, each with whether it is learnt."""
     out: list[tuple[str, bool]] = []
     pending: list[int] = []
-    for token, is_learnt in zip(row.ids, known, strict=True):
+    for place, token in enumerate(row.ids):
         if token in tokens.control_ids:
-            out.append((_name(token, tokens), is_learnt))
+            out.append((_name(token, tokens), known[place]))
             continue
         pending.append(token)
         piece = tokens.decode(pending)
-        if "\ufffd" not in piece:
-            out.append((piece, is_learnt))
+        following = place + 1
+        goes_on = (
+            following < len(row.ids)
+            and row.ids[following] not in tokens.control_ids
+            and known[following] == known[place]
+        )
+        # U+FFFD at the end is the beginning of a character, unless somebody wrote one.
+        if not (piece.endswith("\ufffd") and goes_on):
+            out.append((piece, known[place]))
             pending = []
     return out
 

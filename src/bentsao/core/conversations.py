@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -41,15 +41,21 @@ def read_conversations(path: Path) -> Reading:
     """
     reading = Reading([])
     faults: list[Fault] = []
+    first: dict[str, Place] = {}
     for place, row in iterate_json(path):
         if isinstance(row, Fault):
             faults.append(row)
             continue
         try:
-            reading.conversations.append(_conversation(place, row, reading))
+            conversation = _conversation(place, row, reading)
         except _RowError as error:
             faults.append(place.fault(error.key, error.value, error.reason))
-    faults += _repeated_ids(path, reading.conversations)
+            continue
+        reading.conversations.append(conversation)
+        before = first.setdefault(conversation.id, place)
+        if before is not place:
+            where = f"第 {before.row} {'行' if before.item is None else '项'}"
+            faults.append(place.fault("id", conversation.id, f"与{where}重复。"))
     if not faults and not reading.conversations:
         faults.append(Fault(str(path), None, "行", "", "文件里没有任何数据。"))
     if faults:
@@ -331,18 +337,6 @@ def _group(row: dict[str, Any], messages: Sequence[Message]) -> str:
         return value
     first = next(m for m in messages if m.role == "user")
     return "q:" + sha256_text(first.content.strip())[:16]
-
-
-def _repeated_ids(path: Path, conversations: Iterable[Conversation]) -> list[Fault]:
-    first: dict[str, int | None] = {}
-    faults: list[Fault] = []
-    for conversation in conversations:
-        line = conversation.source.row if conversation.source else None
-        if conversation.id in first:
-            faults.append(Fault(str(path), line, "id", conversation.id, f"与第 {first[conversation.id]} 条重复。"))
-        else:
-            first[conversation.id] = line
-    return faults
 
 
 def _lines_as_questions(path: Path) -> list[Question]:

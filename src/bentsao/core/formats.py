@@ -150,9 +150,18 @@ def load_format(name_or_path: str) -> ChatFormat:
     if "prompt_no_input" in value or ("prompt_input" in value and "prompt" not in value):
         return _from_original(path, value)
     try:
-        return ChatFormat.model_validate(value)
+        stored = ChatFormat.model_validate(value)
     except ValueError as error:
         raise DataError([Fault(str(path), None, "模板", sorted(value), f"不是对话格式：{error}")]) from None
+    templates = {key: getattr(stored, key) for key in ("prompt", "prompt_input", "follow_up")}
+    faults = [
+        Fault(str(path), None, key, text, "缺少 {instruction}，问题没有地方放。")
+        for key, text in templates.items()
+        if text is not None and "{instruction}" not in text
+    ]
+    if faults and stored.base_template is None:
+        raise DataError(faults)
+    return stored
 
 
 def _from_original(path: Path, value: dict[str, Any]) -> ChatFormat:

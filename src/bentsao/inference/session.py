@@ -62,12 +62,13 @@ class Session:
             seconds=time.perf_counter() - started,
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL, which can be learnt from again.
 
+        Turns without words, such as an empty answer, teach nothing and are left out; returns how many they were.
         Raises ConfigError if nothing was said yet, or if the file is there and was not written by this session.
         """
-        self._saved.save(path, self.messages if self._turns else ())
+        return self._saved.save(path, self.messages)
 
 
 class SavedFiles:
@@ -76,13 +77,19 @@ class SavedFiles:
     def __init__(self) -> None:
         self._paths: set[Path] = set()
 
-    def save(self, path: Path, messages: Sequence[Message]) -> None:
+    def save(self, path: Path, messages: Sequence[Message]) -> int:
         """Write the messages as one conversation. Errors as `Session.save`."""
         path = path.expanduser().resolve()
-        if not messages:
-            raise ConfigError("还没有对话可以保存。")
+        lead = [message for message in messages if message.role == "system"]
+        turns = [message for message in messages if message.role != "system"]
+        pairs = list(zip(turns[::2], turns[1::2], strict=True))
+        kept = [pair for pair in pairs if all(message.content.strip() for message in pair)]
+        if not kept:
+            raise ConfigError("还没有对话可以保存。" if not pairs else "所有的回答都是空的，没有可以保存的对话。")
         if path.exists() and path not in self._paths:
             raise ConfigError(f"{path} 已经存在，没有覆盖它。请换一个文件名。")
-        conversation = Conversation(id=path.stem, group=path.stem, messages=tuple(messages))
+        said = (*lead, *(message for pair in kept for message in pair))
+        conversation = Conversation(id=path.stem, group=path.stem, messages=said)
         write_jsonl(path, [conversation.model_dump(exclude_defaults=True)])
         self._paths.add(path)
+        return len(pairs) - len(kept)

@@ -93,7 +93,7 @@ class Job:
 
     valid may be empty. pad_id is any id of the vocabulary. micro_tokens: rows × longest of one forward at the most.
     folder: where checkpoints go; resume: the checkpoint to go on from, None to begin.
-    stop: asked after each step; True saves a checkpoint and ends the run early.
+    stop: asked after each step in every process; True in any saves a checkpoint and ends the run early.
     """
 
     train: Sequence[Row]
@@ -221,7 +221,7 @@ class _Run:
             last = state.step == job.steps
             if last or state.step % every == 0:
                 self._keep_if_best(self._evaluate(self._sample))
-            stopping = job.stop() and not last
+            stopping = self._asked_to_stop() and not last
             if last or stopping or state.step % job.training.save_every == 0:
                 self._save()
             if stopping:
@@ -231,6 +231,11 @@ class _Run:
             if len(self._sample) < len(job.valid) or state.best[1] != state.step:
                 self._evaluate(job.valid)
         return Outcome(True, state.step, state.history, state.best)
+
+    def _asked_to_stop(self) -> bool:
+        """Whether any process was asked to stop: signals come at different steps, and all must end at the same one."""
+        asked = torch.tensor(float(self.job.stop()), device=self.accelerator.device)
+        return bool(cast(Tensor, self.accelerator.reduce(asked, reduction="sum")).item())
 
     @property
     def _sample(self) -> Sequence[Row]:

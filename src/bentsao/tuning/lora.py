@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,15 +31,16 @@ ATTENTION = (
 """What the original's `q_proj, v_proj` is called in each family, looked through in this order."""
 
 
-def linear_names(model: PreTrainedModel) -> Counter[str]:
-    """The leaf names of the linear layers that can be tuned, with how many there are; the output head is left out."""
+def linear_paths(model: PreTrainedModel) -> tuple[list[str], list[str]]:
+    """The paths of the linear layers that can be tuned: (those within the model, the output head's)."""
     head = model.get_output_embeddings()
-    names: Counter[str] = Counter()
+    inner: list[str] = []
+    outer: list[str] = []
     for path, module in model.named_modules():
         # Conv1D is GPT-2's linear layer; the quantised layers are subclasses of nn.Linear.
-        if (isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D") and module is not head:
-            names[path.rpartition(".")[2]] += 1
-    return names
+        if isinstance(module, nn.Linear) or type(module).__name__ == "Conv1D":
+            (outer if module is head else inner).append(path)
+    return inner, outer
 
 
 def find_targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> list[str]:
@@ -49,7 +49,8 @@ def find_targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> list[
     Raises ConfigError naming what there is when a name is not there. An asked-for output head is allowed: its loss is
     then computed through the adapter (see objective.py).
     """
-    there = linear_names(model)
+    inner, head = linear_paths(model)
+    there = {path.rpartition(".")[2] for path in inner}
     if wanted == "all-linear":
         return sorted(there)
     if wanted == "attention":
@@ -58,12 +59,12 @@ def find_targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> list[
                 return list(names)
         raise ConfigError(f"{type(model).__name__} 里认不出注意力层。可用的线性层：{'、'.join(sorted(there))}。")
     names = [wanted] if isinstance(wanted, str) else list(wanted)
-    allowed = {*there, "lm_head"}
-    missing = [name for name in names if name.rpartition(".")[2] not in allowed]
+    # As PEFT reads them: a whole path, or its last parts.
+    missing = [name for name in names if not any(f".{path}".endswith(f".{name}") for path in (*inner, *head))]
     if missing or not names:
         raise ConfigError(
             f"{type(model).__name__} 没有名为 {'、'.join(missing) or '（空）'} 的线性层。可用："
-            f"{'、'.join(sorted(there))}；或写 all-linear、attention。"
+            f"{'、'.join([*sorted(there), *head])}；或写 all-linear、attention。"
         )
     return names
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import resource
 import sys
@@ -20,6 +21,7 @@ from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import Tokens
 from bentsao.models.adapters import MANIFEST_NAME
 from bentsao.models.loading import Base, load_base, resolve_format
+from bentsao.models.machine import choose_dtype
 from bentsao.models.tokens import HFTokens
 from bentsao.tuning.adapter import write_adapter
 from bentsao.tuning.checkpoints import open_run, run_folder
@@ -82,6 +84,7 @@ def tune(
     """
     output = Path(recipe.output)
     _check_output(output, restart)
+    refuse_float16(recipe.base.dtype)
     accelerator = _accelerator(recipe)
     set_seed(recipe.training.seed)
     base = _load(recipe, accelerator, reporter)
@@ -178,6 +181,33 @@ def _check_output(output: Path, restart: bool) -> None:
         raise ConfigError(f"输出目录 {output} 已存在，而且不是适配器。为免覆盖别的东西，请换一个 --output。")
 
 
+def refuse_float16(dtype: str | None) -> None:
+    """Raises ConfigError for float16, in the recipe or from `accelerate launch`.
+
+    Small gradients become 0 in it without loss scaling, which this loop does not do.
+    """
+    if dtype == "float16" or os.environ.get("ACCELERATE_MIXED_PRECISION") == "fp16":
+        raise ConfigError(
+            "不支持 float16（fp16）训练：它需要损失缩放，否则小的梯度会变成 0。"
+            "请用 bfloat16（bf16），没有 bf16 的显卡请用 float32；也可以不填 base.dtype，按设备选。"
+        )
+
+
+def training_dtype(wanted: str | None, device: torch.device) -> str:
+    """The number format of the weights; None takes float32 on a CPU, elsewhere bfloat16, or float32 without it."""
+    number = choose_dtype(wanted, device)
+    return "float32" if number is torch.float16 else str(number).removeprefix("torch.")
+
+
+def check_device(wanted: str | None, given: torch.device) -> None:
+    """Raises ConfigError if `base.device` is not the device that accelerate gave this process."""
+    if wanted not in (None, given.type, f"{given.type}:{given.index or 0}"):
+        raise ConfigError(
+            f"训练用的设备是 {given}，不能用 base.device={wanted!r}。"
+            "要用第几张卡，请设环境变量（如 CUDA_VISIBLE_DEVICES=1）并去掉 base.device；只用 CPU 请写 cpu。"
+        )
+
+
 def _accelerator(recipe: Recipe) -> Accelerator:
     trackers = list(recipe.training.trackers)
     accelerator = Accelerator(
@@ -185,6 +215,7 @@ def _accelerator(recipe: Recipe) -> Accelerator:
         log_with=cast(Any, trackers) or None,
         project_dir=f"{recipe.output}.logs" if trackers else None,
     )
+    check_device(recipe.base.device, accelerator.device)
     if trackers:
         run = {"wandb": {"name": recipe.training.run_name}} if recipe.training.run_name else {}
         accelerator.init_trackers(recipe.training.project, init_kwargs=run)
@@ -194,8 +225,8 @@ def _accelerator(recipe: Recipe) -> Accelerator:
 def _load(recipe: Recipe, accelerator: Accelerator, reporter: RunReporter) -> Base:
     return load_base(
         recipe.base.name,
-        device=recipe.base.device or str(accelerator.device),
-        dtype=recipe.base.dtype,
+        device=str(accelerator.device),
+        dtype=training_dtype(recipe.base.dtype, accelerator.device),
         quantization=recipe.base.quantization,
         trust_remote_code=recipe.base.trust_remote_code,
         report=reporter.note,

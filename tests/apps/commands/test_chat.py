@@ -15,6 +15,7 @@ from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated
 from bentsao.inference.notice import NOTICE
 from tests.inference.stand_in import StandInEngine
+from tests.inference.test_session import SilentEngine
 
 Talk = Callable[..., str]
 SHORT = Decoding(max_new_tokens=20)
@@ -59,6 +60,12 @@ def test_save_writes_what_can_be_learnt_from(talk: Talk, tmp_path: Path) -> None
     assert there.read_text(encoding="utf-8") == "重要"
     for note in ("还没有对话", "已经存在", "请给出文件名", f"已保存到 {out}"):
         assert note in said
+
+
+def test_save_says_what_it_leaves_out(talk: Talk, tmp_path: Path) -> None:
+    out = tmp_path / "chat.jsonl"
+    said = talk("一二", "默", f"/save {out}", engine=SilentEngine())
+    assert f"已保存到 {out}；1 轮的回答是空的，没有写进去。" in said
 
 
 def test_help_and_unknown_commands_ask_nothing(talk: Talk) -> None:

@@ -87,6 +87,12 @@ def test_a_key_that_cannot_be_sent_is_told_without_it(key: str, monkeypatch: pyt
     assert key not in str(caught.value)
 
 
+def test_a_missing_key_is_told_by_the_name_of_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "BENTSAO_TEST_KEY" in failed(lambda _, __: Act(401, "{}")).message
+    monkeypatch.setenv("BENTSAO_TEST_KEY", KEY)
+    assert "BENTSAO_TEST_KEY" not in failed(lambda _, __: Act(401, "{}")).message
+
+
 def test_an_address_must_be_one() -> None:
     for url in ("localhost:8000", "", "ftp://x/v1"):
         with pytest.raises(ConfigError, match="--api-base"):

@@ -75,8 +75,9 @@ def _command(session: Session, word: str, rest: str) -> None:
         session.reset()
         print("（已重新开始。）")
     elif word == "/save" and rest:
-        session.save(Path(rest))
-        print(f"（已保存到 {rest}。）")
+        left_out = session.save(Path(rest))
+        note = f"；{left_out} 轮的回答是空的，没有写进去" if left_out else ""
+        print(f"（已保存到 {rest}{note}。）")
     elif word == "/save":
         print("请给出文件名：/save FILE")
     else:

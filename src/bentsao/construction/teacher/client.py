@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from bentsao.construction.teacher.exchange import Reply, Request, read_reply
-from bentsao.core.errors import ConfigError, MissingError
+from bentsao.core.errors import ConfigError
 from bentsao.core.records import Record
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Client:
 
         if not re.match(r"https?://[^/\s]", endpoint.base_url):
             raise ConfigError(f"--api-base {_without_login(endpoint.base_url)!r} 应是 http:// 或 https:// 开头的地址。")
-        self._key = read_key(endpoint.key_env)
+        self._key_env, self._key = endpoint.key_env, read_key(endpoint.key_env)
         self._timeout = endpoint.timeout
         # The client's own limit of kept connections (100) would open a new one for each call beyond it.
         limits = httpx2.Limits(max_connections=None, max_keepalive_connections=endpoint.connections)
@@ -118,6 +118,8 @@ class Client:
     def _status_error(self, status: int, message: str, code: str | None, headers: Mapping[str, str]) -> CallError:
         said = f"HTTP {status}：{self._redacted(message)}"
         retry_after = read_retry_after(headers)
+        if status in {401, 403} and not self._key:
+            said += f"（没有发送密钥：环境变量 {self._key_env} 是空的，变量名可用 --key-env 指定）"
         if status in {401, 403, 404} or code in _NO_CREDIT:
             return CallError("fatal", said, status=status)
         if status in {408, 502, 504, 524}:  # a gateway gave up; what stands behind it may have gone on
@@ -143,14 +145,6 @@ def read_key(variable: str) -> str:
     key = os.environ.get(variable, "").strip()
     if not all("!" <= character <= "~" for character in key):
         raise ConfigError(f"环境变量 {variable} 里的密钥含有空白或非 ASCII 字符，不能发送。请检查它的值。")
-    return key
-
-
-def require_key(variable: str) -> str:
-    """The key in an environment variable. Raises MissingError where it is not set."""
-    key = read_key(variable)
-    if not key:
-        raise MissingError(f"环境变量 {variable} 里没有密钥。请先设好它，或用 --key-env 指出变量名。")
     return key
 
 

@@ -69,9 +69,9 @@ class GroundedSession:
         )
         return answer
 
-    def save(self, path: Path) -> None:
+    def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL; as `Session.save`."""
-        self._saved.save(path, self.messages)
+        return self._saved.save(path, self.messages)
 
 
 def chosen(reply: str, names: Sequence[str]) -> str | None:
