@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
+from bentsao.construction.composer import Tally
 from bentsao.construction.forms.pen import Pen
 from bentsao.construction.forms.premises import false_value, is_askable
 from bentsao.construction.grammar import Grammar
@@ -14,6 +16,9 @@ from bentsao.core.grounding import number_facts
 from bentsao.core.records import Evidence, Made, Message, Record, Source
 from bentsao.knowledge.schema import ATTRIBUTES
 
+T = TypeVar("T")
+
+_TRIES = 20
 _LETTERS = "ABCDE"
 _ONE = (
     "下列哪一项是{name}的{short}？",
@@ -42,25 +47,42 @@ class Choice(Record):
     made: Made
 
 
-def choices(material: Material, grammar: Grammar, rows: int, *, split: Split, seed: int) -> Iterator[Choice]:
-    """About `rows` questions over the material: which is, which is not (four options), which are (five options)."""
+def choices(
+    material: Material,
+    grammar: Grammar,
+    rows: int,
+    *,
+    split: Split,
+    seed: int,
+    tally: Tally,
+    accept: Callable[[Choice], T | None],
+) -> Iterator[T]:
+    """About `rows` questions over the material: which is, which is not (four options), which are (five options).
+
+    accept: gives what is made of a question, or None where another one is to be made in its place.
+    """
     pen_of = pens(material, grammar, f"{seed}:choice:{split}")
     number = 0
     for subject, quota in quotas(material, rows):
         pen = pen_of(subject.name)
         seen: set[tuple[str, str]] = set()
         made = 0
-        for _ in range(4 * quota):
+        for _ in range(4 * quota + _TRIES if quota else 0):
             if made == quota:
                 break
             attribute = pen.rng.choice(sorted(subject.facts))
             found = _choice(subject, attribute, pen, f"choice-{split}-{number + 1:06d}", split)
-            if found is None or (found.question, "".join(sorted(found.options.values()))) in seen:
+            key = (found.question, "".join(sorted(found.options.values()))) if found else ("", "")
+            if found is None or key in seen:
                 continue
-            seen.add((found.question, "".join(sorted(found.options.values()))))
+            seen.add(key)
             number += 1
-            made += 1
-            yield found
+            kept = accept(found)
+            if kept is not None:
+                made += 1
+                yield kept
+        if made < quota:
+            tally.unfilled[f"选择题（{subject.kind}）"] += quota - made
 
 
 def _choice(subject: Subject, attribute: str, pen: Pen, name: str, split: Split) -> Choice | None:

@@ -23,6 +23,7 @@ from bentsao.construction.grammar import Grammar, Part
 from bentsao.construction.rivals import UNCOMPARED, rivals
 from bentsao.construction.shares import Split, pens, quotas
 from bentsao.construction.subjects import Material, Subject, values_of
+from bentsao.core.files import sha256_text
 from bentsao.core.grounding import without_marks
 from bentsao.knowledge.schema import ATTRIBUTES, Kind
 from bentsao.knowledge.verify import verify
@@ -67,29 +68,49 @@ class Tally:
             kept.append(example)
 
 
+Accept = Callable[[Exchange], bool]
+"""Whether an exchange is taken up; one that is not is counted elsewhere, and another is made in its place."""
+
+
 def compose(
-    material: Material, grammar: Grammar, mix: Mix, rows: int, *, split: Split, seed: int, tally: Tally
+    material: Material,
+    grammar: Grammar,
+    mix: Mix,
+    rows: int,
+    *,
+    split: Split,
+    seed: int,
+    tally: Tally,
+    accept: Accept = lambda _: True,
 ) -> Iterator[Exchange]:
     """About `rows` exchanges over the material in the shares of `mix`, subject by subject.
 
     The attributes of a subject are asked for in turn, the least asked first. Each answer is checked by the
-    verifier. Fewer come where the material is exhausted (`tally.unfilled`). The test split asks in patterns of its own.
+    verifier, and by `accept`. Fewer come where the material is exhausted (`tally.unfilled`). The test split asks in
+    patterns of its own.
     """
     part: Part = "test" if split == "test" else "train"
     pen_of = pens(material, grammar.part(part), f"{seed}:{split}")
     loose = {form: share for form, share in mix.items() if form in _LOOSE}
     total = sum(mix.values())
     for form, share in loose.items():
-        yield from _loose(form, round(rows * share / total), pen_of(form), tally)
+        yield from _loose(form, round(rows * share / total), pen_of(form), tally, accept)
     own = {form: share for form, share in mix.items() if form not in _LOOSE}
     wanted = round(rows * sum(own.values()) / total)
     mixes = {kind: _mix_of(kind, own, material) for kind in material.by_kind}
     for subject, quota in quotas(material, wanted):
-        yield from _about(subject, quota, mixes[subject.kind], pen_of(subject.name), tally)
+        yield from _about(subject, quota, mixes[subject.kind], pen_of(subject.name), tally=tally, accept=accept)
 
 
 def dialogues(
-    material: Material, grammar: Grammar, count: int, *, split: Split, seed: int, tally: Tally
+    material: Material,
+    grammar: Grammar,
+    count: int,
+    *,
+    split: Split,
+    seed: int,
+    tally: Tally,
+    accept: Callable[[tuple[Exchange, ...]], bool] = lambda _: True,
 ) -> Iterator[tuple[Exchange, ...]]:
     """About `count` dialogues of two to six exchanges that follow one another."""
     part: Part = "test" if split == "test" else "train"
@@ -105,8 +126,9 @@ def dialogues(
             if len(dialogue) < 2 or question in seen or not all(is_sound(turn, material, tally) for turn in dialogue):
                 continue
             seen.add(question)
-            made += 1
-            yield dialogue
+            if accept(dialogue):
+                made += 1
+                yield dialogue
         if made < quota:
             tally.unfilled[f"对话（{subject.kind}）"] += quota - made
 
@@ -125,7 +147,7 @@ def _mix_of(kind: Kind, mix: Mix, material: Material) -> Mix:
 # ---- one subject --------------------------------------------------------------------------------------------------
 
 
-def _about(subject: Subject, quota: int, mix: Mix, pen: Pen, tally: Tally) -> Iterator[Exchange]:
+def _about(subject: Subject, quota: int, mix: Mix, pen: Pen, *, tally: Tally, accept: Accept) -> Iterator[Exchange]:
     asked: Counter[str] = Counter()
     seen: set[str] = set()
     forms, weights = list(mix), list(mix.values())
@@ -140,8 +162,9 @@ def _about(subject: Subject, quota: int, mix: Mix, pen: Pen, tally: Tally) -> It
         asked.update(exchange.attributes)
         if is_sound(exchange, pen.material, tally):
             seen.add(exchange.question)
-            made += 1
-            yield exchange
+            if accept(exchange):
+                made += 1
+                yield exchange
     if made < quota:
         tally.unfilled[f"问答（{subject.kind}）"] += quota - made
 
@@ -249,16 +272,21 @@ _LOOSE: dict[str, Callable[[Pen], Exchange | None]] = {"unknown": _unknown, "vag
 """The forms that are about no subject of the base."""
 
 
-def _loose(form: str, rows: int, pen: Pen, tally: Tally) -> Iterator[Exchange]:
-    seen: set[str] = set()
+def _loose(form: str, rows: int, pen: Pen, tally: Tally, accept: Accept) -> Iterator[Exchange]:
+    seen: set[int] = set()
+    made = 0
     for _ in range(2 * rows + _TRIES):
-        if len(seen) == rows:
+        if made == rows:
             return
         exchange = _LOOSE[form](pen)
-        if exchange is not None and exchange.question not in seen and is_sound(exchange, pen.material, tally):
-            seen.add(exchange.question)
-            yield exchange
-    tally.unfilled[form] += rows - len(seen)
+        # Of a million questions only their hashes are kept.
+        key = int(sha256_text(exchange.question)[:16], 16) if exchange else 0
+        if exchange is not None and key not in seen and is_sound(exchange, pen.material, tally):
+            seen.add(key)
+            if accept(exchange):
+                made += 1
+                yield exchange
+    tally.unfilled[form] += rows - made
 
 
 def is_sound(exchange: Exchange, material: Material, tally: Tally) -> bool:
