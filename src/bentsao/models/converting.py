@@ -38,7 +38,7 @@ ACCOUNT = "bentsao-conversion.json"
 
 WEIGHTS = "model.bin"
 
-_LAYOUT = 1
+_LAYOUT = 2
 """Raise it when what this file writes changes, and all is converted anew."""
 
 
