@@ -18,9 +18,9 @@ from tests.knowledge.bases import entity, put
 @pytest.mark.parametrize("path", ["both", "model", "linker"])
 def test_the_answer_says_the_facts_and_cites_them(ask: Ask, path: str) -> None:
     answer = ask("偏头疼有什么症状？", engine=Reader(), path=path)
-    assert answer.answer == (
-        "偏头痛的临床症状及体征是搏动性头痛、恶心、畏光[1]。偏头痛的临床症状及体征是畏声[2]。"
-    ), "what two sources say is cited once"
+    assert answer.answer == ("偏头痛的临床症状及体征是搏动性头痛、恶心、畏光[1]。偏头痛的临床症状及体征是畏声[2]。"), (
+        "what two sources say is cited once"
+    )
     assert (answer.entities, answer.attributes) == (("偏头痛",), ("临床症状及体征",))
     assert [item.fact.source.name for item in answer.evidence] == ["甲", "乙"]
     assert not answer.abstained
@@ -134,7 +134,7 @@ def test_names_with_signs_of_their_own_are_found_by_every_path(tmp_path: Path, n
             answerer = Answerer(engine, kb, Policy.model_validate({"path": path}))
             (answer,) = answerer.answer([GroundedQuestion(id="q", question=f"{name}有什么症状")])
             assert answer.entities == (name,), path
-            assert engine.texts[-1].count("问：") == 3 + name.count("问：") * 3 + 1 or path == "linker"
+            assert engine.texts[-1].count("\n问：") == 2, "three turns, whatever they say"
             assert "[1] " in engine.texts[-1]
             assert "[2]" not in engine.texts[-1], "a value brings no mark of its own"
             assert [item.number for item in answer.evidence] == [1]
@@ -226,7 +226,14 @@ def test_what_the_question_asked_may_be_denied_but_not_affirmed(ask: Ask) -> Non
 
 @pytest.mark.parametrize(
     "advice",
-    ["症状好转后可以自行停药。", "不用去医院。", "保证治愈。", "建议每天喝白酒。", "可以用祖传偏方。", "剂量可以加倍。"],
+    [
+        "症状好转后可以自行停药。",
+        "不用去医院。",
+        "保证治愈。",
+        "建议每天喝白酒。",
+        "可以用祖传偏方。",
+        "剂量可以加倍。",
+    ],
 )
 def test_advice_that_no_fact_gives_never_stands(ask: Ask, advice: str) -> None:
     for guard in ("remove", "mark"):
@@ -289,7 +296,9 @@ def test_when_a_fact_changes_prompt_and_answer_change_with_it(kb: KnowledgeBase,
     for path in (kb.path, changed):
         with KnowledgeBase.open(path) as opened:
             engine = Reader()
-            (answer,) = Answerer(engine, opened, Policy()).answer([GroundedQuestion(id="q", question="偏头痛做什么检查")])
+            (answer,) = Answerer(engine, opened, Policy()).answer(
+                [GroundedQuestion(id="q", question="偏头痛做什么检查")]
+            )
             prompts.append(engine.texts[-1])
             answers.append(answer.answer)
     assert prompts[0].replace("头颅CT", "脑电图") == prompts[1]
