@@ -95,13 +95,16 @@ def test_an_untuned_base_has_its_own_format_or_the_one_asked_for(base: Path) -> 
 def test_the_name_tells_weights_and_engines_apart(base: Path, tmp_path: Path) -> None:
     names = [
         opened(adapter=save_adapter(tmp_path / "a", base, seed=seed), **how).name
-        for seed, how in (
-            (0, {}),
-            (0, {}),
-            (1, {}),
-            (1, {"dtype": "bfloat16"}),
-            (1, {"engine": "ctranslate2"}),
-            (1, {"engine": "ctranslate2", "dtype": "float32"}),
+        for seed, how in cast(
+            "list[tuple[int, dict[str, Any]]]",
+            [
+                (0, {}),
+                (0, {}),
+                (1, {}),
+                (1, {"dtype": "bfloat16"}),
+                (1, {"engine": "ctranslate2"}),
+                (1, {"engine": "ctranslate2", "dtype": "float32"}),
+            ],
         )
     ]
     assert names[0] == names[1]
@@ -151,7 +154,8 @@ def test_an_architecture_that_does_not_convert_has_transformers(tmp_path: Path) 
 
 
 def test_what_ctranslate2_cannot_is_refused_where_it_is_asked_for(base: Path) -> None:
-    for how in ({"dtype": "bfloat16"}, {"quantization": "4bit"}):
+    settings: list[dict[str, Any]] = [{"dtype": "bfloat16"}, {"quantization": "4bit"}]
+    for how in settings:
         with pytest.raises(ConfigError, match="--engine transformers"):
             opened(base=str(base), engine="ctranslate2", **how)
 

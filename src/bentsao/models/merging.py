@@ -45,7 +45,7 @@ def _untie(model: Any) -> None:
     """
     ends: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
     if any(isinstance(end, BaseTunerLayer) for end in ends):
-        first, last = (end.base_layer if isinstance(end, BaseTunerLayer) else end for end in ends)
+        first, last = (cast(Any, end).base_layer if isinstance(end, BaseTunerLayer) else end for end in ends)
         if first.weight is last.weight:
             last.weight = torch.nn.Parameter(last.weight.detach().clone(), requires_grad=False)
             model.config.tie_word_embeddings = False
