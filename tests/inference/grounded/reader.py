@@ -99,7 +99,7 @@ class Reader:
 
     def _reply(self, text: str) -> str:
         turn = max(_TURNS, key=lambda name: text.rfind(_TURNS[name]))
-        question = text.split("问题：", 1)[1].split("\n")[0]
+        question = text.split("问题：", 1)[1].split("\n", maxsplit=1)[0]
         earlier = re.findall("上文：(.*)", text)
         if turn == "entity":
             found = [name for said in (question, *reversed(earlier)) for name in NAMES if name in said][:1]

@@ -52,7 +52,7 @@ def test_without_a_model_the_facts_are_quoted(ask: Ask) -> None:
     assert answer.tokens == 0
 
 
-# ---- no facts ---------------------------------------------------------------------------------------------------------
+# ---- no facts ----------------------------------------------------------------------------------------------
 
 
 def test_an_unknown_entity_is_told_by_its_name(ask: Ask) -> None:
@@ -92,7 +92,7 @@ def test_a_question_about_nothing_and_one_without_an_attribute(ask: Ask) -> None
     assert "知识库里没有“布洛芬”的并发症" in for_drug.answer, "a drug can have none, but it was asked for"
 
 
-# ---- names -------------------------------------------------------------------------------------------------------------
+# ---- names -------------------------------------------------------------------------------------------------
 
 
 def test_a_shared_name_is_asked_back(ask: Ask) -> None:
@@ -141,7 +141,7 @@ def test_names_with_signs_of_their_own_are_found_by_every_path(tmp_path: Path, n
             assert answer.answer.count("[") == 1
 
 
-# ---- sources that differ, and facts that are long --------------------------------------------------------------------
+# ---- sources that differ, and facts that are long ----------------------------------------------------------
 
 
 def test_sources_that_differ_in_what_can_be_only_one_are_both_quoted(ask: Ask) -> None:
@@ -170,9 +170,8 @@ def test_an_answer_that_is_cut_gives_way_to_its_facts(kb: KnowledgeBase, linker:
     assert "没有说完" in answer.removed[0][1]
 
 
-# ---- the guard ---------------------------------------------------------------------------------------------------------
+# ---- the guard ---------------------------------------------------------------------------------------------
 
-WRONG = "偏头痛的检查还有胃镜[1]。"
 DOSE = "布洛芬每次口服0.4g，每日3次[1]。"
 
 
@@ -247,7 +246,7 @@ def test_who_is_sent_to_a_doctor_is_sent(ask: Ask, advice: str) -> None:
     assert ask("胃溃疡做什么检查", engine=Reader(then(advice)), path="linker").answer.endswith(advice)
 
 
-# ---- many at once -----------------------------------------------------------------------------------------------------
+# ---- many at once ------------------------------------------------------------------------------------------
 
 
 def test_many_questions_keep_their_order_and_halve_when_memory_runs_out(kb: KnowledgeBase, linker: Linker) -> None:
@@ -283,7 +282,7 @@ def test_facts_that_leave_no_room_for_the_question_are_quoted(kb: KnowledgeBase,
     assert not engine.prompts, "a prompt without its question is not asked"
 
 
-# ---- a fact that changes ----------------------------------------------------------------------------------------------
+# ---- a fact that changes -----------------------------------------------------------------------------------
 
 
 def test_when_a_fact_changes_prompt_and_answer_change_with_it(kb: KnowledgeBase, tmp_path: Path) -> None:

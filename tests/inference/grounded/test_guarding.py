@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentsao.core.grounding import cited_numbers, number_facts
@@ -14,22 +14,29 @@ DRUGS = ("布洛芬", "氟桂利嗪", "阿司匹林", "奥美拉唑", "多奈哌
 NAMES = KnownNames((*DRUGS, "偏头痛", "胃溃疡", "穿孔", "肾功能"))
 
 
+def fact(subject: str, attribute: str, *values: str, qualifier: str | None = None) -> Fact:
+    return Fact(subject=subject, attribute=attribute, values=values, source=SOURCE, qualifier=qualifier)
+
+
 def evidence(*values: tuple[str, ...], attribute: str = "药物治疗") -> tuple[Evidence, ...]:
-    return number_facts([
-        Fact(subject="偏头痛", attribute=attribute, values=said, source=SOURCE, qualifier=f"第{number}种" if number else None)
-        for number, said in enumerate(values)
-    ])  # fmt: skip
+    """Facts about 偏头痛: the first holds always, the others each under a condition of its own."""
+    kinds = (None, *(f"第{number}种" for number in range(1, len(values))))
+    return number_facts(
+        [fact("偏头痛", attribute, *said, qualifier=kind) for said, kind in zip(values, kinds, strict=True)]
+    )
 
 
 def said(text: str, facts: tuple[Evidence, ...], asked: str = "") -> str:
     return guarded(text, facts, "remove", asked=asked, vocabulary=NAMES)[0]
 
 
+@settings(deadline=None)
 @given(st.text("偏头痛。！？\n[1]23 a，", max_size=40))
 def test_sentences_joined_are_the_text(text: str) -> None:
     assert "".join(sentences(text)) == text
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(DRUGS), min_size=1, max_size=4, unique=True), st.lists(st.sampled_from(DRUGS), max_size=3)
 )
@@ -42,6 +49,7 @@ def test_no_name_stands_that_no_fact_has(known: list[str], claimed: list[str]) -
     assert len(removed) == sum(name not in known for name in claimed)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(0, 12), max_size=4))
 def test_marks_are_those_of_facts(numbers: list[int]) -> None:
     facts = evidence(("布洛芬",), ("氟桂利嗪",))
@@ -60,9 +68,7 @@ def test_each_claim_has_the_mark_of_its_fact() -> None:
 
 
 def test_a_value_that_two_facts_have_is_cited_once() -> None:
-    facts = number_facts([
-        Fact(subject=subject, attribute="药物治疗", values=("布洛芬",), source=SOURCE) for subject in ("偏头痛", "关节炎")
-    ])  # fmt: skip
+    facts = number_facts([fact("偏头痛", "药物治疗", "布洛芬"), fact("关节炎", "药物治疗", "布洛芬")])
     assert said("关节炎的药物有布洛芬[2]。", facts) == "关节炎的药物有布洛芬[2]。"
 
 
@@ -81,7 +87,7 @@ def test_only_what_was_asked_may_be_denied() -> None:
 
 
 def test_what_a_fact_says_in_the_same_words_is_no_baseless_advice() -> None:
-    facts = [Fact(subject="普萘洛尔", attribute="注意事项", values=("长期使用后不可突然停药",), source=SOURCE)]
+    facts = [fact("普萘洛尔", "注意事项", "长期使用后不可突然停药")]
     assert baseless_advice("长期使用后不可突然停药。", facts, borne_out=True) is None
     assert baseless_advice("好转后可以停药。", [], borne_out=True) is not None
     assert baseless_advice("停用某药适不适合，请当面问医生。", [], borne_out=False) is None

@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentsao.core.conversations import read_conversations
@@ -107,6 +107,7 @@ def test_what_a_reply_chooses(reply: str, names: tuple[str, ...], meant: str | N
     assert chosen(reply, names) == meant
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.lists(st.text("高血压肾病糖", min_size=2, max_size=5), max_size=4, unique=True))
 def test_a_choice_is_one_of_the_names(reply: str, names: list[str]) -> None:
     assert chosen(reply, names) in {None, *names}
