@@ -13,7 +13,6 @@ from bentsao.construction.forms.care import drug_for
 from bentsao.construction.forms.premises import premises
 from bentsao.construction.grammar import AttributeGrammar, filled, is_held_out, load_grammar, pattern_id, read_grammar
 from bentsao.construction.phrasing import stated
-from bentsao.construction.subjects import Subject
 from bentsao.core.errors import DataError
 from bentsao.core.grounding import without_marks
 from bentsao.core.records import Fact
@@ -203,7 +202,7 @@ def _wrong(answer: str, facts: tuple[Fact, ...]) -> list[str]:
     return [f"{claim.text}：{claim.reason}" for claim in claims if claim.verdict != "supported"]
 
 
-def _with(key: tuple[Kind, str], one: AttributeGrammar):  # noqa: ANN202
+def _with(key: tuple[Kind, str], one: AttributeGrammar):
     from dataclasses import replace
 
     return replace(GRAMMAR, attributes={**GRAMMAR.attributes, key: one})
@@ -214,5 +213,3 @@ def test_the_slots_of_every_pattern_can_be_filled() -> None:
     for one in GRAMMAR.attributes.values():
         for voice in (*QUESTIONS, "follow_up", "answer", "yes", "no", "missing", "advice"):
             assert not any("{" in filled(pattern, **slots) for pattern in getattr(one, voice))
-
-
