@@ -78,8 +78,8 @@ def answering(patterns: Patterns, cite: str, rng: random.Random) -> str:
 
 def tidy(text: str) -> str:
     """Without the doubled punctuation that filling slots can leave."""
-    text = re.sub(r"([，。；：、？！])\1+", r"\1", text)
-    return re.sub(r"[。，]([；，。：])", r"\1", text)
+    text = re.sub(r"[。，]+([；，。：])", r"\1", text)
+    return re.sub(r"([，。；：、？！])\1+", r"\1", text)
 
 
 def _case(fact: Fact) -> str:
