@@ -35,15 +35,19 @@ def swapped_copy(kb: KnowledgeBase, out: Path, count: int, *, seed: int = 0) -> 
     make the same copy. Raises ConfigError where there are not so many such values.
     """
     rng = random.Random(seed)
-    with whole_file(out) as temporary, explained(out), closing(connect_reader(kb.path)) as source:
-        with closing(sqlite3.connect(temporary)) as copy:
-            source.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            swaps = tuple(_swap(copy, count, rng))
-            (old,) = copy.execute("SELECT fingerprint FROM version").fetchone()
-            told = "\n".join(swap.model_dump_json() for swap in swaps)
-            copy.execute("UPDATE version SET fingerprint = ?", (sha256_text(f"{old}\nswap\n{told}"),))
-            copy.commit()
+    with (
+        whole_file(out) as temporary,
+        explained(out),
+        closing(connect_reader(kb.path)) as source,
+        closing(sqlite3.connect(temporary)) as copy,
+    ):
+        source.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+        swaps = tuple(_swap(copy, count, rng))
+        (old,) = copy.execute("SELECT fingerprint FROM version").fetchone()
+        told = "\n".join(swap.model_dump_json() for swap in swaps)
+        copy.execute("UPDATE version SET fingerprint = ?", (sha256_text(f"{old}\nswap\n{told}"),))
+        copy.commit()
     return swaps
 
 

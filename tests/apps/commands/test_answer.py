@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-
 import bentsao.inference.opening
 from bentsao.apps.commands.answer import answer
 from bentsao.apps.commands.answering import ModelChoice
