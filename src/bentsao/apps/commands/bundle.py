@@ -129,12 +129,12 @@ def _show(bundle: Bundle, *, json: bool) -> None:
     if json:
         views.print_json({**contents.model_dump(), "policy": bundle.policy.model_dump()})
         return
-    table = views.table_of("部分", "SHA-256", title=f"包 {contents.hash}")
+    table = views.table_of("部分", "SHA-256")
     for name, sha in contents.parts.items():
         table.add_row(views.plain(name), sha[:16])
     revision = f"@{contents.base_revision}" if contents.base_revision else ""
     policy = "，".join(f"{name}={value}" for name, value in bundle.policy.model_dump().items())
-    views.display(table, views.plain(f"基座：{contents.base}{revision}"), f"策略：{policy}")
+    views.display(f"包 {contents.hash}", table, views.plain(f"基座：{contents.base}{revision}"), f"策略：{policy}")
 
 
 def _shown(change: Change) -> RenderableType:
