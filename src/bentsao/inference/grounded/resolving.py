@@ -116,16 +116,17 @@ class Resolver:
         able = [one for one in found if one.name == name and can_have(one.kind, attribute)]
         return [fact for one in able for fact in self._kb.facts(one.id, attribute)] if able else None
 
-    @staticmethod
-    def _is_within_unknown(model: Aim, linker: Aim) -> bool:
+    def _is_within_unknown(self, model: Aim, linker: Aim) -> bool:
         """Whether what the linker found is only a part of a longer name that the model read and the base has not.
 
-        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do.
+        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do. A drug's name
+        with anything after it (布洛芬西平) may be another drug, and is taken for one.
         """
-        longer = [whole for whole in model.unknown if _NAME_END.search(whole)]
-        return bool(linker.names) and all(
-            any(name != whole and name in whole for whole in longer) for name in linker.names
-        )
+        if not linker.names:
+            return False
+        kinds = {entity.kind for name in linker.entities if (entity := self._kb.entity(name))}
+        longer = [whole for whole in model.unknown if "drug" in kinds or _NAME_END.search(whole)]
+        return all(any(name != whole and name in whole for whole in longer) for name in linker.names)
 
 
 def _meant(linked: Linked) -> Sequence[LinkedEntity]:
