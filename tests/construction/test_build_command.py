@@ -43,7 +43,7 @@ def test_each_data_set(run: Run, base: Path, tmp_path: Path, dataset: str) -> No
 
 
 def test_all_at_once(run: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "_ALL", dict.fromkeys(command._ALL, 20))
+    monkeypatch.setattr(command, "SIZES", dict.fromkeys(command.SIZES, 20))
     said = run("all", "--kb", base, "--out", tmp_path / "all")
     assert all(name in said for name in ("qa", "dialogue", "grounded", "polarity", "choice"))
     manifests = json.loads(run("all", "--kb", base, "--out", tmp_path / "again", "--json"))

@@ -8,6 +8,7 @@ import pytest
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.grounded import Aim, Answerer, GroundedQuestion, Policy
 from bentsao.knowledge.linking import Linker
+from bentsao.knowledge.rows import EntityRow
 from bentsao.knowledge.store import KnowledgeBase
 from tests.inference.grounded.bases import MIGRAINE
 from tests.inference.grounded.conftest import Ask
@@ -288,6 +289,7 @@ def test_facts_that_leave_no_room_for_the_question_are_quoted(kb: KnowledgeBase,
 def test_when_a_fact_changes_prompt_and_answer_change_with_it(kb: KnowledgeBase, tmp_path: Path) -> None:
     changed = tmp_path / "changed.kb"
     shutil.copyfile(kb.path, changed)
+    assert isinstance(MIGRAINE, EntityRow)
     facts = [(f.attribute, "脑电图" if f.value == "头颅CT" else f.value, f.qualifier or "") for f in MIGRAINE.facts]
     put(changed, "甲", entity("偏头痛", *facts), edition="2")
     prompts: list[str] = []

@@ -72,7 +72,7 @@ class Composing:
 Out = Annotated[Path, Parameter(help="输出目录：train.jsonl、valid.jsonl、test.jsonl 和 manifest.json")]
 Rows = Annotated[int, Parameter(help="大约写多少条（三部分合计）")]
 _DEFAULT = Composing()
-_ALL = {"qa": 8000, "dialogue": 1000, "grounded": 5000, "polarity": 2000, "choice": 2000}
+SIZES = {"qa": 8000, "dialogue": 1000, "grounded": 5000, "polarity": 2000, "choice": 2000}
 """The data sets with how many rows each has where nothing else is said."""
 
 app.command(checks.filter_, name="filter")
@@ -85,7 +85,7 @@ def qa(
     *,
     out: Out,
     kb: Kb = None,
-    rows: Rows = _ALL["qa"],
+    rows: Rows = SIZES["qa"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
     writer: Writer = "composer",
     teacher: Annotated[TeacherFlags, Parameter(name="*", group="教师模型")] = NO_FLAGS,
@@ -118,7 +118,7 @@ def dialogue(
     *,
     out: Out,
     kb: Kb = None,
-    rows: Rows = _ALL["dialogue"],
+    rows: Rows = SIZES["dialogue"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
     writer: Writer = "composer",
     teacher: Annotated[TeacherFlags, Parameter(name="*", group="教师模型")] = NO_FLAGS,
@@ -146,7 +146,7 @@ def grounded(
     *,
     out: Out,
     kb: Kb = None,
-    rows: Rows = _ALL["grounded"],
+    rows: Rows = SIZES["grounded"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
     json: Json = False,
 ) -> None:
@@ -166,7 +166,7 @@ def polarity(
     *,
     out: Out,
     kb: Kb = None,
-    rows: Rows = _ALL["polarity"],
+    rows: Rows = SIZES["polarity"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
     json: Json = False,
 ) -> None:
@@ -184,7 +184,7 @@ def choice(
     *,
     out: Out,
     kb: Kb = None,
-    rows: Rows = _ALL["choice"],
+    rows: Rows = SIZES["choice"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
     json: Json = False,
 ) -> None:
@@ -211,7 +211,7 @@ def everything(
 
         bentsao build all --out data
     """
-    manifests = {name: _built(kb, composing.options(name, rows), out / name) for name, rows in _ALL.items()}
+    manifests = {name: _built(kb, composing.options(name, rows), out / name) for name, rows in SIZES.items()}
     if json:
         views.print_json(manifests)
         return

@@ -119,8 +119,8 @@ class Resolver:
     def _is_within_unknown(self, model: Aim, linker: Aim) -> bool:
         """Whether what the linker found is only a part of a longer name that the model read and the base has not.
 
-        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do. A drug's name
-        with anything after it (布洛芬西平) may be another drug, and is taken for one.
+        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do. A drug's
+        name with anything after it (布洛芬西平) may be another drug, and is taken for one.
         """
         if not linker.names:
             return False
