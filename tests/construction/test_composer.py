@@ -134,7 +134,7 @@ def test_a_subject_does_not_depend_on_those_before(material: Material) -> None:
 
 
 def test_rows_are_shared_out_by_facts(material: Material) -> None:
-    given = dict((one.name, quota) for one, quota in quotas(material, 100))
+    given = {one.name: quota for one, quota in quotas(material, 100)}
     assert sum(given.values()) == 100
     assert given["感冒"] > given["奥司他韦"] > 0
 
