@@ -123,7 +123,8 @@ def measure(port: int, latency: float, concurrency: int, seconds: float) -> None
     ideal = concurrency / latency
     print(
         f"并发 {concurrency}：{summary.replies} 次调用，{took:.1f} 秒，{summary.replies / took:.0f} 次/秒，"
-        f"理想 {ideal:.0f} 次/秒的 {summary.replies / took / ideal:.1%}；CPU {cpu / took:.0%}，每次 {1000 * cpu / summary.replies:.2f} 毫秒，"
+        f"理想 {ideal:.0f} 次/秒的 {summary.replies / took / ideal:.1%}；"
+        f"CPU {cpu / took:.0%}，每次 {1000 * cpu / summary.replies:.2f} 毫秒，"
         f"重试 {sum(summary.refused.values()) + sum(summary.lost.values())}",
         flush=True,
     )
@@ -151,6 +152,7 @@ def benchmark(concurrencies: list[int], latency: float, seconds: float) -> None:
 
 def real_server(name: str) -> ThreadingHTTPServer:
     """A base model behind HTTP, one question at a time. Chat completions only; made for this benchmark."""
+    from bentsao.core.errors import BentsaoError
     from bentsao.core.records import Message
     from bentsao.inference.decoding import Decoding
     from bentsao.inference.engine import fitted_prompt
@@ -166,12 +168,16 @@ def real_server(name: str) -> ThreadingHTTPServer:
             body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
             messages = [Message(role=turn["role"], content=turn["content"]) for turn in body["messages"]]
             decoding = Decoding(max_new_tokens=body["max_tokens"], repetition_penalty=1.1)
-            with one:
-                prompt, _ = fitted_prompt(engine, messages, decoding)
-                (found,) = engine.generate([prompt], decoding)
-            finish = "stop" if found.finish == "end" else "length"
-            data = completion(found.text, len(prompt), len(found.ids), finish)
-            self.send_response(200)
+            status = 200
+            try:
+                with one:
+                    prompt, _ = fitted_prompt(engine, messages, decoding)
+                    (found,) = engine.generate([prompt], decoding)
+                finish = "stop" if found.finish == "end" else "length"
+                data = completion(found.text, len(prompt), len(found.ids), finish)
+            except BentsaoError as error:
+                status, data = 400, json.dumps({"error": {"message": str(error)}}, ensure_ascii=False).encode()
+            self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(data)))
             self.end_headers()

@@ -31,10 +31,11 @@ def test_what_the_filters_find_in_its_training_file() -> None:
     done = run_filters(read_conversations(shared("llama_data.json")).conversations)
     found = done.tally.filters
     assert done.tally.rows == done.tally.kept + done.tally.refused == 8_658
-    assert found["leak"] == 158, "each was read: all speak of the prompt"
+    assert found["leak"] == 289
+    assert done.tally.labels["leak"]["说到给它的知识"] == 147, "each was read: all speak of the prompt"
     assert found["unfinished"] == 183
     assert found["short"] == 27
     assert found["unsafe"] == 14
     assert found["personal"] == found["repetition"] == found["ungrounded"] == 0
-    assert 40 <= found["duplicate"] <= 55
+    assert 35 <= found["duplicate"] <= 55
     assert not any("根据知识" in message.content for row in done.kept for message in row.messages)

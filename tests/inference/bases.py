@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -28,6 +29,15 @@ def tiny_base(kind: Kind = "llama", *, seed: int = 0) -> Base:
         dtype=torch.float32,
         default_format=FORMATS["plain"],
     )
+
+
+def tiny_folder(path: Path, kind: Kind = "llama", *, seed: int = 0) -> Path:
+    """`tiny_base` as a folder."""
+    base = tiny_base(kind, seed=seed)
+    base.model.config.tie_word_embeddings = False
+    base.model.save_pretrained(path)
+    base.tokens.tokenizer.save_pretrained(path)
+    return path
 
 
 def _find_a_voice(model: PreTrainedModel, seed: int) -> None:

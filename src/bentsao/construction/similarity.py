@@ -28,14 +28,11 @@ WIDTH = 3
 PERMUTATIONS = 128
 """Values in a signature at most."""
 
-IN_BAND = 6
-"""Signature values in a band; two texts are candidates where one whole band agrees."""
-
 MISSED = 0.02
-"""Probability with which a pair exactly at an index's threshold is no candidate; it sets the number of bands."""
+"""Probability with which a pair exactly at an index's threshold is no candidate."""
 
-CANDIDATES = 200
-"""At most so many candidates are compared, the earliest first, so that no flood of half-alike texts stalls the work."""
+CANDIDATES = 20
+"""So many candidates are compared, those with the most bands in common first: copies have several, chance has one."""
 
 _CACHE_KIB = 32_000
 
@@ -76,6 +73,20 @@ class Near(NamedTuple):
     similarity: float
 
 
+def _cut(threshold: float) -> tuple[int, int]:
+    """(bands, values in a band) of a signature for a threshold: two texts are candidates where one whole band agrees.
+
+    Bands are as wide as the signature allows, so that chance agrees seldom, and so many that no more than MISSED of
+    the pairs at the threshold agree in none. Raises ValueError where the signature is too short for that.
+    """
+    agrees = min(max(threshold, 0.001), 0.999)
+    for width in range(16, 5, -1):
+        bands = math.ceil(math.log(MISSED) / math.log(1 - agrees**width))
+        if bands * width <= PERMUTATIONS:
+            return bands, width
+    raise ValueError(f"threshold {threshold} needs more than {PERMUTATIONS} permutations")
+
+
 class _Sketch(NamedTuple):
     text: str
     topic: str
@@ -93,9 +104,7 @@ class NearIndex:
 
     def __init__(self, threshold: float) -> None:
         self.threshold = threshold
-        self._bands = math.ceil(math.log(MISSED) / math.log(1 - min(threshold, 0.999) ** IN_BAND))
-        if not 0 < threshold <= 1 or self._bands * IN_BAND > PERMUTATIONS:
-            raise ValueError(f"threshold {threshold} needs more than {PERMUTATIONS} permutations")
+        self._bands, self._width = _cut(threshold)
         self._db = sqlite3.connect("", isolation_level=None)  # "": a private file that goes when it is closed
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
@@ -115,8 +124,9 @@ class NearIndex:
             return None
         marks = ",".join("?" * len(sought.bands))
         rows = self._db.execute(
-            "SELECT name, plain FROM texts WHERE number IN "
-            f"(SELECT number FROM bands WHERE band IN ({marks})) ORDER BY number LIMIT {CANDIDATES}",
+            f"SELECT name, plain FROM (SELECT number, count(*) AS shared FROM bands WHERE band IN ({marks}) "
+            f"GROUP BY number ORDER BY shared DESC, number LIMIT {CANDIDATES}) "
+            "JOIN texts USING (number) ORDER BY number",
             sought.bands,
         )
         best: Near | None = None
@@ -145,11 +155,11 @@ class NearIndex:
 
     def _banded(self, of: frozenset[str], topic: str) -> list[int]:
         """The bands of a signature as 64-bit keys; two texts of a topic that share one are candidates."""
-        values = signature(of, self._bands * IN_BAND)
+        values = signature(of, self._bands * self._width)
         about = topic.encode("utf-8", "surrogatepass")
         keys: list[int] = []
         for number in range(self._bands):
-            band = values[number * IN_BAND : (number + 1) * IN_BAND].tobytes()
+            band = values[number * self._width : (number + 1) * self._width].tobytes()
             key = blake2b(band + about, digest_size=8, salt=number.to_bytes(2, "little")).digest()
             keys.append(int.from_bytes(key, "little", signed=True))
         return keys

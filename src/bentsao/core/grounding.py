@@ -150,7 +150,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _line(text: str) -> str:
-    """On one line and without citation marks (`[1]` becomes `［1］`): neither a question nor a value of the base
-    can write lines or marks of its own into the prompt.
+    """On one line, and without citation marks (`[1]` becomes `［1］`): neither a question nor a value of the knowledge
+    base can write lines or marks of its own into the prompt.
     """
     return re.sub(r"\[(\d+)\]", r"［\1］", " ".join(text.split()))

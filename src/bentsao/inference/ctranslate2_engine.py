@@ -9,6 +9,7 @@ In float32 its greedy text is the reference's, token by token. What differs:
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -16,8 +17,10 @@ from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from statistics import median
 from typing import Any
 
 import ctranslate2
@@ -261,27 +264,29 @@ def best_threads(folder: Path, precision: str) -> int:
     if stated.isdigit() and int(stated) > 0:
         return int(stated)
     cores = available_cores()
-    best, fewest = 1, float("inf")
-    for threads in sorted({cores, *(1 << power for power in range(cores.bit_length()))}):
-        if cores == 1:
-            break
+    best, least = 1, math.inf
+    for threads in sorted({cores, *(1 << power for power in range(cores.bit_length()))} if cores > 1 else []):
         seconds = _seconds_a_step(open_generator(folder, precision, threads))
-        if seconds > fewest:
+        if seconds > least:
             break
-        best, fewest = threads, seconds
+        best, least = threads, seconds
     return best
 
 
+_TRIAL = 0.4
+"""Seconds of generation that are measured for each number of threads."""
+
+
 def _seconds_a_step(model: _Model) -> float:
-    """The better of two measurements of eight steps, after four to warm up."""
+    """The median, which what else runs on the machine for a moment does not change."""
+    ends: list[float] = []
 
-    def measure(steps: int) -> float:
-        started = time.perf_counter()
-        model.generate_batch([["1"]], max_length=steps, min_length=steps)
-        return (time.perf_counter() - started) / steps
+    def step(_: object) -> bool:
+        ends.append(time.perf_counter())
+        return len(ends) > 3 and ends[-1] - ends[0] > _TRIAL
 
-    measure(4)
-    return min(measure(8), measure(8))
+    model.generate_batch([["0"]], max_length=256, min_length=256, callback=step)
+    return median(after - before for before, after in pairwise(ends))
 
 
 @contextmanager

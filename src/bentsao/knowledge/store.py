@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -169,6 +169,17 @@ class KnowledgeBase:
         with explained(self.path):
             for text, entity, kind, own in self._connection().execute(sql):
                 yield text, entity, kind, bool(own)
+
+    def values(self, attributes: Iterable[str]) -> Iterator[str]:
+        """Every value of these attributes, each once."""
+        wanted = tuple(attributes)
+        sql = (
+            "SELECT t.text FROM term t WHERE t.id IN (SELECT f.value FROM fact f WHERE f.attribute IN "
+            f"(SELECT id FROM attribute WHERE name IN ({', '.join('?' * len(wanted))})))"
+        )
+        with explained(self.path):
+            for (text,) in self._connection().execute(sql, wanted):
+                yield text
 
     # ---- facts -------------------------------------------------------------------------------------------------------
 

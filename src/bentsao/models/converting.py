@@ -25,6 +25,7 @@ from bentsao.models.fetching import Located
 from bentsao.models.loading import Base, context_of, stored_parameters
 from bentsao.models.locking import alone
 from bentsao.models.merging import merge_adapter
+from bentsao.models.smoothing import smooth
 
 Precision = Literal["int8", "float32"]
 
@@ -37,7 +38,7 @@ ACCOUNT = "bentsao-conversion.json"
 
 WEIGHTS = "model.bin"
 
-_LAYOUT = 1
+_LAYOUT = 2
 """Raise it when what this file writes changes, and all is converted anew."""
 
 
@@ -155,9 +156,10 @@ def _convert(base: Base, precision: Precision, folder: Path) -> Converted:
 
     model = cast(Any, base.model)
     rows = model.get_input_embeddings().weight.shape[0]
-    if precision == "int8":
-        _round(model)
     probe = _probe(base)
+    if precision == "int8":
+        smooth(model, probe)
+        _round(model)
     with torch.inference_mode():
         expected = model(torch.tensor([probe])).logits[0, -1].clone()
     facts = _facts(base)
@@ -222,13 +224,15 @@ def _round(model: Any) -> None:
 
 
 _TEXT = (
-    "下面是一个问题，运用医学知识来正确回答提问。小儿感冒发热咳嗽三天，体温三十八度五，应该怎么治疗，需要吃什么药？"
-    "What should be done about a fever of 38.5 °C that lasts for three days? 请注意休息，多喝水。"
+    "下面是一个问题，运用医学知识来正确回答提问。\n问：小儿感冒发热咳嗽三天，体温三十八度五，应该怎么治疗，需要吃什么药？\n"
+    "答：注意休息，多喝水；体温超过38.5度时，可以按体重服用对乙酰氨基酚，24小时内不超过4次。\n"
+    "问：What are the symptoms of pneumonia?\n答：Cough, fever, chest pain and shortness of breath. "
+    "肺炎的常见症状有咳嗽、发热、胸痛、呼吸困难；糖尿病患者应控制饮食，适当运动，遵医嘱服药，并定期监测血糖。[1][2]"
 )
 
 
 def _probe(base: Base) -> list[int]:
-    """A prompt that is long enough to show a fault in the positions."""
+    """A text of the kind that will be read, long enough to show a fault in the positions."""
     ids = [*base.tokens.start_ids, *base.tokens.encode(_TEXT)]
     return ids[: min(256, context_of(base.model) - 1, _facts(base)["window"] or 256)]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any, cast
 
@@ -27,7 +28,9 @@ def merge_adapter(base: Base) -> Base:
         raise ValueError("an adapter is merged in float32")
     _untie(cast(Any, adapted.base_model).model)
     try:
-        merged = cast(Any, adapted).merge_and_unload(safe_merge=True)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Input and output embeddings are no longer tied")
+            merged = cast(Any, adapted).merge_and_unload(safe_merge=True)
     except (AttributeError, NotImplementedError, ValueError, TypeError) as error:
         raise ModelError(
             f"这种适配器（{_kind(adapted)}）不能合并进基座的权重：{error}。请用 --engine transformers，它不需要合并。"
@@ -40,13 +43,12 @@ def _untie(model: Any) -> None:
 
     While they share them, the change of one would become the other's too.
     """
-    ends = [model.get_input_embeddings(), model.get_output_embeddings()]
-    if not any(isinstance(end, BaseTunerLayer) for end in ends):
-        return
-    first, last = (end.get_base_layer() if isinstance(end, BaseTunerLayer) else end for end in ends)
-    if first.weight is last.weight:
-        last.weight = torch.nn.Parameter(last.weight.detach().clone(), requires_grad=False)
-        model.config.tie_word_embeddings = False
+    ends: list[Any] = [model.get_input_embeddings(), model.get_output_embeddings()]
+    if any(isinstance(end, BaseTunerLayer) for end in ends):
+        first, last = (cast(Any, end).base_layer if isinstance(end, BaseTunerLayer) else end for end in ends)
+        if first.weight is last.weight:
+            last.weight = torch.nn.Parameter(last.weight.detach().clone(), requires_grad=False)
+            model.config.tie_word_embeddings = False
 
 
 def _kind(adapted: PeftModel) -> str:

@@ -79,6 +79,7 @@ def test_a_run_says_what_it_came_to_and_goes_on(tmp_path: Path) -> None:
     [
         ((), "--teacher-model"),
         (("--teacher-model", "m", "--extra", "[1]"), "--extra"),
+        (("--teacher-model", "m", "--extra", '{"n": 2, "top_p": 1}'), "不能另设 n"),
         (("--teacher-model", "m", "--concurrency", "0"), "concurrency"),
         (("--teacher-model", "m", "--rpm", "0"), "requests_per_minute"),
         (("--teacher-model", "m", "--max-money", "1"), "--price-in"),

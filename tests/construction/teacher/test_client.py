@@ -56,7 +56,7 @@ def test_no_credit_is_for_good_though_it_comes_as_429() -> None:
 
 
 def test_time_outs_and_broken_connections_may_be_charged() -> None:
-    assert failed(lambda b, n: Act(body=completion("好"), delay=0.5), timeout=0.2).reason == "超时"
+    assert failed(lambda b, n: Act(body=completion("好"), delay=3.0), timeout=1.5).reason == "超时"
     error = failed(lambda b, n: Act(body=completion("好"), cut=True))
     assert (error.kind, error.reason) == ("lost", "连接失败")
 

@@ -49,7 +49,9 @@ class ModelChoice:
     ] = "auto"
     device: Annotated[str | None, Parameter(help="cpu、cuda、cuda:1、mps …；缺省自动选")] = None
     dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选（ctranslate2：int8）")] = None
-    quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载（需要 CUDA）")] = None
+    quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载（CUDA；CPU 上 8bit 即 int8）")] = (
+        None
+    )
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
     # `bool | int` takes a value (True, False, 1, 0), as the original's flags are written, as well as none.
     use_lora: Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from cyclopts import App, Parameter
 from rich.console import Console
@@ -12,14 +12,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bentsao.apps.commands import build_checks as checks
 from bentsao.apps.commands import kb_views as views
+from bentsao.apps.commands.build_teacher import NO_FLAGS, TeacherFlags, teach_dialogue, teach_qa
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.opening import Kb, opened
 from bentsao.construction.filters import FILTERS
 from bentsao.construction.shares import SPLITS
+from bentsao.construction.taught import write_taught
+from bentsao.construction.teacher.writing import Written
 from bentsao.construction.writing import BuildOptions, build
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import read_text
 from bentsao.knowledge.schema import KINDS, Kind, kind_of
+
+Writer = Annotated[
+    Literal["composer", "teacher"], Parameter(help="谁来写：composer 不用模型，teacher 是任何 OpenAI 式接口的模型")
+]
 
 app = App(name="build", help="构造数据：从知识库和文献写出指令数据、对话、有依据的问答、真假对照和选择题。")
 
@@ -80,15 +87,30 @@ def qa(
     kb: Kb = None,
     rows: Rows = _ALL["qa"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
+    writer: Writer = "composer",
+    teacher: Annotated[TeacherFlags, Parameter(name="*", group="教师模型")] = NO_FLAGS,
     json: Json = False,
 ) -> None:
     """指令数据：一问一答。每个回答的每一处都在知识库的事实里，并经过核对。
 
+    用教师模型写时，--rows 不起作用：每个实体的事实各写几条，随时可以中断，再运行接着写，写过的不再付钱。
+
     例：
 
         bentsao build qa --out data/qa
+
+        bentsao build qa --writer teacher --teacher-model qwen --dry-run --out data/t
     """
-    _build(kb, composing.options("qa", rows), out, json=json)
+    options = composing.options("qa", rows)
+    if writer == "composer":
+        _build(kb, options, out, json=json)
+        return
+    from bentsao.construction.teacher.qa import QAPlan
+
+    plan = QAPlan(kinds=options.kinds or (), seed=options.seed)
+    with opened(kb) as store:
+        written = teach_qa(store.path, out, teacher, plan, Console(stderr=True))
+    _taught(written, options, out, json=json)
 
 
 @app.command
@@ -98,6 +120,8 @@ def dialogue(
     kb: Kb = None,
     rows: Rows = _ALL["dialogue"],
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
+    writer: Writer = "composer",
+    teacher: Annotated[TeacherFlags, Parameter(name="*", group="教师模型")] = NO_FLAGS,
     json: Json = False,
 ) -> None:
     """多轮对话：围绕文献结论（最多占三分之一），和围绕一个疾病、药物等的连续追问。
@@ -106,7 +130,15 @@ def dialogue(
 
         bentsao build dialogue --out data/dialogue
     """
-    _build(kb, composing.options("dialogue", rows), out, json=json)
+    options = composing.options("dialogue", rows)
+    if writer == "composer":
+        _build(kb, options, out, json=json)
+        return
+    from bentsao.construction.teacher.dialogues import DialoguePlan
+
+    with opened(kb) as store:
+        written = teach_dialogue(store.path, out, teacher, DialoguePlan(seed=options.seed), Console(stderr=True))
+    _taught(written, options, out, json=json)
 
 
 @app.command
@@ -196,6 +228,18 @@ def _build(kb: Path | None, options: BuildOptions, out: Path, *, json: bool) -> 
         views.print_json(manifest)
     else:
         _show(out, manifest)
+
+
+def _taught(written: Written | None, options: BuildOptions, out: Path, *, json: bool) -> None:
+    """Write what a teacher wrote; nothing after a dry run."""
+    if written is None:
+        return
+    manifest = write_taught(written.rows, options, written.summary.model_dump(mode="json"), out)
+    if json:
+        views.print_json(manifest)
+    else:
+        rows = "，".join(f"{split} {count:,}" for split, count in manifest["rows"].items())
+        views.display(f"{out}：{rows}；过滤器拒收 {manifest['filters']['refused']:,} 条。")
 
 
 def _built(kb: Path | None, options: BuildOptions, out: Path) -> dict[str, Any]:

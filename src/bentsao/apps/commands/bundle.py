@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import RenderableType
@@ -16,11 +16,14 @@ from bentsao.apps.commands.opening import Kb, kb_path
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.grounded.bundle import Bundle, make_bundle, open_bundle
+from bentsao.inference.grounded.batch import as_grounded
 from bentsao.inference.grounded.comparing import Change, changes
 from bentsao.inference.grounded.records import GroundedAnswer, GroundedQuestion, Guard, Policy
 from bentsao.inference.grounded.records import Path as Way
 from bentsao.models.shipped import shipped_adapter
+
+if TYPE_CHECKING:
+    from bentsao.inference.grounded.bundle import Bundle
 
 app = App(name="bundle", help="包：适配器、知识库与策略合在一个哈希下，每个回答都能指明由哪个包给出。")
 
@@ -43,6 +46,8 @@ def make(
 
         bentsao bundle make --adapter runs/my --kb my.kb --out my-bundle
     """
+    from bentsao.inference.grounded.bundle import make_bundle
+
     chosen = adapter or shipped_adapter()
     if chosen is None:
         raise ConfigError("没有指定适配器。请用 --adapter DIR 给出适配器目录。")
@@ -59,6 +64,8 @@ def show(bundle: Folder, /, *, json: Json = False) -> None:
 
         bentsao bundle show my-bundle
     """
+    from bentsao.inference.grounded.bundle import open_bundle
+
     _show(open_bundle(bundle), json=json)
 
 
@@ -79,16 +86,11 @@ def diff(
 
         bentsao bundle diff 旧包 新包 --questions 问题.txt
     """
+    from bentsao.inference.grounded.bundle import open_bundle
+
     if model.adapter is not None or model.base is not None or model.chat_format is not None:
         raise ConfigError("两个包里各有适配器与对话格式，不能再给 --adapter、--base 或 --format。请去掉它们。")
-    asked = [
-        GroundedQuestion(
-            id=question.id,
-            question=question.text,
-            history=tuple(message.content for message in question.messages[:-1] if message.role == "user"),
-        )
-        for question in read_questions(questions)
-    ]
+    asked = list(map(as_grounded, read_questions(questions)))
     bundles = (open_bundle(before), open_bundle(after))
     found = list(changes(*_answers(bundles, model, decoding, asked)))
     if json:
@@ -127,12 +129,12 @@ def _show(bundle: Bundle, *, json: bool) -> None:
     if json:
         views.print_json({**contents.model_dump(), "policy": bundle.policy.model_dump()})
         return
-    table = views.table_of("部分", "SHA-256", title=f"包 {contents.hash}")
+    table = views.table_of("部分", "SHA-256")
     for name, sha in contents.parts.items():
         table.add_row(views.plain(name), sha[:16])
     revision = f"@{contents.base_revision}" if contents.base_revision else ""
     policy = "，".join(f"{name}={value}" for name, value in bundle.policy.model_dump().items())
-    views.display(table, views.plain(f"基座：{contents.base}{revision}"), f"策略：{policy}")
+    views.display(f"包 {contents.hash}", table, views.plain(f"基座：{contents.base}{revision}"), f"策略：{policy}")
 
 
 def _shown(change: Change) -> RenderableType:

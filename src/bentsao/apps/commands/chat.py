@@ -1,8 +1,9 @@
-"""`bentsao chat`: talk with a model in the terminal, or through a pipe."""
+"""`bentsao chat`: talk with a model in the terminal, or through a pipe; with `--grounded`, from a knowledge base."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -11,7 +12,16 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, printable
-from bentsao.core.errors import BentsaoError
+from bentsao.apps.commands.grounded import (
+    GROUNDING,
+    Grounding,
+    evidence_line,
+    is_grounded,
+    opened_answerer,
+    show_answer,
+)
+from bentsao.core.errors import BentsaoError, ConfigError
+from bentsao.inference.grounded.session import GroundedSession
 from bentsao.inference.notice import NOTICE
 from bentsao.inference.session import Session
 
@@ -22,17 +32,40 @@ HELP = """\
 /quit        退出（也可以按 Ctrl-D）
 回答时按 Ctrl-C 停止这个回答。"""
 
+GROUNDED_HELP = f"/facts       再看一遍上一个回答的依据\n{HELP}"
+
 
 def chat(
     *,
+    grounded: Annotated[
+        bool, Parameter(help="依据知识库回答，每个回答后列出依据（见 bentsao answer）", negative=())
+    ] = False,
+    grounding: Grounding = GROUNDING,
     model: Model = MODEL,
     decoding: Drawing = GREEDY,
     system: Annotated[str | None, Parameter(help="系统消息：整个对话里都放在最前面")] = None,
 ) -> None:
-    """在终端里与模型多轮对话；也可以从管道读入，每行一个问题。"""
+    """在终端里与模型多轮对话；也可以从管道读入，每行一个问题。
+
+    例：
+
+        bentsao chat --grounded
+    """
     with suppress(ImportError):
         import_module("readline")  # from here on, `input` has arrow keys and a history
-    session = Session(model.open(), decoding, system=system)
+    if is_grounded(grounding, flag=grounded):
+        if system is not None:
+            raise ConfigError("--system 不与 --grounded 同用：依据知识库的回答有自己的提示。请去掉其中一个。")
+        with opened_answerer(grounding, model, decoding) as answerer:
+            session = GroundedSession(answerer)
+            _talk(session, lambda line: _grounded_turn(session, line), GROUNDED_HELP)
+    else:
+        session = Session(model.open(), decoding, system=system)
+        _talk(session, lambda line: _turn(session, line), HELP)
+
+
+def _talk(session: Session | GroundedSession, turn: Callable[[str], None], help_text: str) -> None:
+    """Take lines until the user goes; turn: ask what a line says and show the answer."""
     print(f"{NOTICE}\n输入 /help 查看命令。")
     while (line := _next_line()) is not None:
         word, _, rest = line.partition(" ")
@@ -40,11 +73,13 @@ def chat(
             if word == "/quit":
                 break
             if word.startswith("/"):
-                _command(session, word, rest.strip())
+                _command(session, word, rest.strip(), help_text)
             elif line:
-                _turn(session, line)
+                turn(line)
         except (BentsaoError, OSError) as error:
             print(f"出错：{error}")
+        except KeyboardInterrupt:
+            print("\n（已停止。这一轮不计入对话。）")
 
 
 def _next_line() -> str | None:
@@ -68,12 +103,14 @@ def _next_line() -> str | None:
         return line
 
 
-def _command(session: Session, word: str, rest: str) -> None:
+def _command(session: Session | GroundedSession, word: str, rest: str, help_text: str) -> None:
     if word == "/help":
-        print(HELP)
+        print(help_text)
     elif word == "/reset":
         session.reset()
         print("（已重新开始。）")
+    elif word == "/facts" and isinstance(session, GroundedSession):
+        print(*(map(evidence_line, session.facts) if session.facts else ["（上一个回答没有依据可列。）"]), sep="\n")
     elif word == "/save" and rest:
         left_out = session.save(Path(rest))
         note = f"；{left_out} 轮的回答是空的，没有写进去" if left_out else ""
@@ -81,20 +118,22 @@ def _command(session: Session, word: str, rest: str) -> None:
     elif word == "/save":
         print("请给出文件名：/save FILE")
     else:
-        print(f"没有命令 {printable(word)}。可用的命令：\n{HELP}")
+        print(f"没有命令 {printable(word)}。可用的命令：\n{help_text}")
 
 
 def _turn(session: Session, question: str) -> None:
     """Ask and show the answer while it is written; Ctrl-C stops it and leaves the conversation as it was."""
     forgotten = session.forgotten
     print("答：", end="", flush=True)
-    try:
-        answer = session.ask(question, lambda piece: print(printable(piece), end="", flush=True))
-    except KeyboardInterrupt:
-        print("\n（已停止。这一轮不计入对话。）")
-        return
+    answer = session.ask(question, lambda piece: print(printable(piece), end="", flush=True))
     print()
     if answer.finish == "length":
         print(f"（到达 {answer.tokens} 个 token 的长度上限，回答没有说完；可用 --max-new-tokens 加长。）")
     if session.forgotten > forgotten:
         print(f"（上下文放不下全部历史，最早的 {session.forgotten} 轮不再带上。）")
+
+
+def _grounded_turn(session: GroundedSession, question: str) -> None:
+    """Ask and show the answer with its evidence. It comes whole: nothing is shown before it has been checked."""
+    print("答：", end="", flush=True)
+    show_answer(session.ask(question))

@@ -57,6 +57,18 @@ GROUNDING = GroundingChoice()
 Grounding = Annotated[GroundingChoice, Parameter(name="*", group="依据知识库")]
 
 
+def is_grounded(choice: GroundingChoice, *, flag: bool) -> bool:
+    """Whether a command with a plain mode too is to answer from facts: by its flag, or by naming a bundle.
+
+    Raises ConfigError where the other flags of grounded answering are given without it, and for the path "oracle".
+    """
+    if not flag and choice.bundle is None and choice != GroundingChoice():
+        raise ConfigError("--kb、--path、--guard、--no-model 只用于依据知识库的回答。请加上 --grounded，或去掉它们。")
+    if choice.path == "oracle":
+        raise ConfigError("--path oracle 要给出问的是哪个实体，只用于 bentsao answer。请换一个 --path。")
+    return flag or choice.bundle is not None
+
+
 @contextmanager
 def opened_answerer(
     choice: GroundingChoice, model: ModelChoice, decoding: Decoding, *, default: Way = "both"
@@ -95,24 +107,22 @@ def _opened_bundle(choice: GroundingChoice, model: ModelChoice, decoding: Decodi
 
 def answer_json(answer: GroundedAnswer) -> dict[str, Any]:
     """The form that programs rely on."""
+    kept = ("answer", "entities", "attributes", "evidence", "abstained", "path", "ask_back")
     whole = answer.model_dump(mode="json")
     return {
-        **{
-            key: whole[key] for key in ("answer", "entities", "attributes", "evidence", "abstained", "path", "ask_back")
-        },
+        **{key: whole[key] for key in kept},
         "removed": [{"text": text, "reason": reason} for text, reason in answer.removed],
         "gaps": [{"entity": gap.entity, "attribute": gap.attribute} for gap in answer.gaps],
         "bundle": answer.bundle,
     }
 
 
-def show_evidence(evidence: tuple[Evidence, ...]) -> None:
-    """Print the facts with their numbers, and who says so."""
-    for item in evidence:
-        fact = item.fact
-        condition = f"（{fact.qualifier}）" if fact.qualifier else ""
-        said = f"{fact.subject}·{fact.attribute}{condition}：{'；'.join(fact.values)}"
-        print(printable(" ".join(f"{grounding.mark(item.number)} {said} —— {cited(fact)}".split())))
+def evidence_line(item: Evidence) -> str:
+    """A fact with its number, and who says so, as it may stand on a terminal."""
+    fact = item.fact
+    condition = f"（{fact.qualifier}）" if fact.qualifier else ""
+    said = f"{fact.subject}·{fact.attribute}{condition}：{'；'.join(fact.values)}"
+    return printable(" ".join(f"{grounding.mark(item.number)} {said} —— {cited(fact)}".split()))
 
 
 def show_answer(answer: GroundedAnswer) -> None:
@@ -120,13 +130,11 @@ def show_answer(answer: GroundedAnswer) -> None:
     print(printable(answer.answer))
     if answer.evidence:
         print("依据：")
-        show_evidence(answer.evidence)
+        print(*map(evidence_line, answer.evidence), sep="\n")
     if answer.left_out:
         print(f"（知识库里还有 {answer.left_out} 个值，这里没有列出。）")
     if answer.removed:
-        marked = (
-            "没有依据的话" if any(text in answer.answer for text, _ in answer.removed) else "没有依据的话，已经删去"
-        )
-        print(f"（模型的回答里有 {len(answer.removed)} 处{marked}。）")
+        stays = any(text in answer.answer for text, _ in answer.removed)
+        print(f"（模型的回答里有 {len(answer.removed)} 处没有依据，已经{'标出' if stays else '删去'}。）")
     if answer.bundle:
         print(f"（由包 {answer.bundle[:16]} 回答。）")

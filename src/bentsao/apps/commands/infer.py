@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated
@@ -16,12 +17,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, printable, report
+from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Answer, Question
 from bentsao.inference.batch import answer_all
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine
+from bentsao.inference.grounded.batch import answer_all_grounded
 from bentsao.inference.notice import NOTICE
 from bentsao.inference.session import Session
 from bentsao.inference.summary import Summary, summarize
@@ -43,6 +46,10 @@ def infer(
     question: Annotated[str | None, Parameter(help="只问这一个问题，回答随生成随显示，不写文件")] = None,
     model: Model = MODEL,
     decoding: Drawing = GREEDY,
+    grounded: Annotated[
+        bool, Parameter(help="依据知识库回答，每个回答带着它的依据（见 bentsao answer）", negative=())
+    ] = False,
+    grounding: Grounding = GROUNDING,
     batch_rows: Annotated[int, Parameter(help="每批最多几个问题；内存不足时会自动减半")] = 16,
     show: Annotated[int, Parameter(help="在终端显示前几个回答；-1 为全部")] = 10,
     with_base: Annotated[bool, Parameter(help="未微调的基座也答一遍，并排显示", negative=())] = False,
@@ -54,7 +61,11 @@ def infer(
     """
     if question is not None and (source is not None or out is not None):
         raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件或 --out 同用。请去掉其中之一。")
-    if with_base and (question is not None or model.adapter is None or not model.use_lora):
+    on_facts = is_grounded(grounding, flag=grounded)
+    if on_facts and (question is not None or with_base):
+        raise ConfigError("--grounded 不与 --question、--with-base 同用。只问一个问题请用 bentsao answer。")
+    chosen = model.with_default()
+    if with_base and (question is not None or chosen.adapter is None or not model.use_lora):
         raise ConfigError("--with-base 是把适配器与它的基座并排比较：请给出 --adapter，且不与 --question 同用。")
     if batch_rows < 1:
         raise ConfigError(f"--batch-rows {batch_rows} 应不小于 1。")
@@ -62,14 +73,18 @@ def infer(
         _answer_one(model.open(), question, decoding)
         return
     questions = read_questions(source) if source else _example_questions()
-    target = out or Path(
-        "runs", "infer", f"{_label(source, model.adapter if model.use_lora else None, model.base)}.jsonl"
-    )
-    answers = _answer_file(model.open(), questions, target, decoding, batch_rows=batch_rows, restart=restart)
+    label = _label(source, grounding.bundle or (chosen.adapter if model.use_lora else None), model.base)
+    target = out or Path("runs", "infer", f"{label}{'-grounded' if on_facts else ''}.jsonl")
+    if on_facts:
+        with opened_answerer(grounding, model, decoding) as answerer:
+            ask = partial(answer_all_grounded, answerer, questions, target, rows=batch_rows, restart=restart)
+            answers = _with_progress(len(questions), ask)
+    else:
+        answers = _answer_file(model.open(), questions, target, decoding, batch_rows=batch_rows, restart=restart)
     beside: list[Answer] = []
     if with_base:
         untuned = target.with_name(f"{target.stem}-base{target.suffix}")
-        engine = model.without_adapter().open()
+        engine = chosen.without_adapter().open()
         beside = _answer_file(engine, questions, untuned, decoding, batch_rows=batch_rows, restart=restart)
     shown = len(answers) if show < 0 else show
     show_answers(Console(), answers[:shown], beside[:shown])
@@ -105,6 +120,12 @@ def _answer_one(engine: Engine, question: str, decoding: Decoding) -> None:
 def _answer_file(
     engine: Engine, questions: Sequence[Question], out: Path, decoding: Decoding, *, batch_rows: int, restart: bool
 ) -> list[Answer]:
+    ask = partial(answer_all, engine, questions, out, decoding, rows=batch_rows, restart=restart)
+    return _with_progress(len(questions), ask)
+
+
+def _with_progress(count: int, ask: Callable[..., list[Answer]]) -> list[Answer]:
+    """Calls `ask` with a progress bar over `count` questions and a place for what the user should know."""
     bar = Progress(
         TextColumn("回答"),
         BarColumn(),
@@ -116,15 +137,9 @@ def _answer_file(
         speed_estimate_period=600,  # a batch may take minutes
     )
     with bar:
-        task = bar.add_task("", total=len(questions), whole=0)
+        task = bar.add_task("", total=count, whole=0)
         try:
-            return answer_all(
-                engine,
-                questions,
-                out,
-                decoding,
-                rows=batch_rows,
-                restart=restart,
+            return ask(
                 progress=lambda done, _: bar.update(task, completed=done, whole=int(done)),
                 report=lambda line: bar.console.print(line, style="dim", markup=False),
             )
@@ -167,7 +182,12 @@ def _shown(answer: Answer) -> Text:
     if answer.finish == "error":
         return Text(f"出错：{answer.error}", style="red")
     text = Text(printable(answer.text))
-    return text.append("……（到达长度上限）", style="yellow") if answer.finish == "length" else text
+    for item in answer.evidence:
+        text.append(f"\n{evidence_line(item)}", style="dim")
+    # A grounded answer that was cut is not shown: its facts are.
+    return (
+        text.append("……（到达长度上限）", style="yellow") if answer.finish == "length" and not answer.evidence else text
+    )
 
 
 def _summary_line(summary: Summary) -> str:

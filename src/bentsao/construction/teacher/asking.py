@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from bentsao.construction.teacher.budget import Prices
 from bentsao.construction.teacher.calling import Patience
 from bentsao.construction.teacher.client import Endpoint
-from bentsao.construction.teacher.exchange import Request, Turn
+from bentsao.construction.teacher.exchange import OUTPUT_LIMITS, Request, Turn
 from bentsao.core.records import Record
 
 ResponseFormat = Literal["none", "object", "schema"]
@@ -38,6 +38,14 @@ class Asking(Record):
     max_money: float | None = Field(default=None, ge=0)
     prices: Prices = Prices()
     patience: Patience = Patience()
+
+    @field_validator("extra")
+    @classmethod
+    def _leaves_ours_alone(cls, extra: dict[str, Any]) -> dict[str, Any]:
+        """What decides the cost and the form of a reply is set above: the budget counts on it."""
+        if ours := sorted(extra.keys() & {"model", "messages", "stream", "n", *OUTPUT_LIMITS}):
+            raise ValueError(f"不能另设 {'、'.join(ours)}")
+        return extra
 
     def request(self, messages: tuple[Turn, ...], shape: type[Record]) -> Request:
         """A request with these messages; `shape` is what its reply must be."""

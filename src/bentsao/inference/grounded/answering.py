@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from bentsao.core import grounding
@@ -32,6 +33,9 @@ BATCH = 16
 _NAMING = Decoding(max_new_tokens=40)
 _NAMED_KINDS = frozenset({"disease", "drug", "operation", "symptom", "examination"})
 """Kinds whose names an answer may not bring in without a fact. Parts of the body are in every sentence."""
+
+_LONGEST_NAME = 16
+"""Characters of a value that may be a name; longer ones are sentences, which no answer says by chance."""
 
 
 @dataclass
@@ -281,12 +285,23 @@ class Answerer:
 
     def _names(self) -> KnownNames:
         if self._vocabulary is None:
-            self._vocabulary = KnownNames(text for text, _, kind, _ in self.kb.names() if kind in _NAMED_KINDS)
+            self._vocabulary = known_names(self.kb)
         return self._vocabulary
 
     def _aliases(self, name: str) -> tuple[str, ...]:
         entity = self.kb.entity(name)
         return names_of(entity) if entity else ()
+
+
+def known_names(kb: KnowledgeBase) -> KnownNames:
+    """What an answer may not bring in without a fact: the base's names, and the values that name things."""
+    naming = [
+        name
+        for name, attribute in ATTRIBUTES.items()
+        if attribute.values in _NAMED_KINDS and attribute.polarity == "for"  # 禁忌证 names groups of people too
+    ]
+    values = (value for value in kb.values(naming) if len(value) <= _LONGEST_NAME)
+    return KnownNames(chain(values, (text for text, _, kind, _ in kb.names() if kind in _NAMED_KINDS)))
 
 
 def _messages(case: _Case) -> list[Message]:

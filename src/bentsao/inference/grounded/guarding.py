@@ -70,22 +70,22 @@ def sentences(text: str) -> list[str]:
     return re.findall(r"[^。！？\n]*[。！？\n]+(?:\[\d+\])*|[^。！？\n]+$", text)
 
 
-# ---- claims beyond the facts that do no harm -------------------------------------------------------------------------
+# ---- claims beyond the facts that do no harm ------------------------------------------------------------------------
 
 _CLAUSE_END = re.compile("[,，;；:：。！？!?\n]")
-_ABSENT = re.compile(
-    "没有|没把|未(?:见|提|列|写|查|说|记|载|包|给|把|收)|不(?:在|属|是|含|包|见|列)|并无|看不到|查不到"
-)
+_ABSENT = re.compile("没有|没把|未(?:见|提|列|写|查|说|记|载|包|给|把|收)|不(?:在|属|是|含|包|见|列)|并无|[看查]不到")
+_THEN_ABSENT = re.compile("[,，](?:现有|手头的?)?(?:资料|知识库)[^,，。]{0,6}(?:没|未)")
 
 
 def _is_denied(claim: Claim, whole: str, asked: str) -> bool:
     """Whether the answer only says that it did not find what it was asked about: 资料里没有提到阴道炎."""
     if normalise(claim.text).text not in asked:
         return False
-    before = whole[: claim.start]
-    start = max((stop.end() for stop in _CLAUSE_END.finditer(before)), default=0)
+    start = max((stop.end() for stop in _CLAUSE_END.finditer(whole, 0, claim.start)), default=0)
     stop = _CLAUSE_END.search(whole, claim.end)
-    return bool(_ABSENT.search(before[start:]) or _ABSENT.search(whole[claim.end : stop.start() if stop else None]))
+    end = stop.start() if stop else len(whole)
+    around = (whole[start : claim.start], whole[claim.end : end])
+    return any(map(_ABSENT.search, around)) or bool(_THEN_ABSENT.match(whole, end))
 
 
 def _is_within_value(claim: Claim, whole: str, facts: Sequence[Fact]) -> bool:

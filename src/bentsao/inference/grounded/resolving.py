@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from bentsao.core.grounding import names_in
@@ -15,6 +16,11 @@ _BESIDE = 0.9
 """What share of the best entity's score another of its kind must reach to be meant as well."""
 
 _MOST_ENTITIES = 3
+
+_NAME_END = re.compile(
+    "[病症征炎瘤癌痛热疹疮毒伤折虫菌疫痈疽疸喘聋盲瘫癣疣斑石疝痔瘘丸散膏素片剂液栓酊霜贴苗]$|中毒|感染$|胶囊$|颗粒$|滴眼液$|喷雾$|单抗$|替尼$|检查$|手术$|切除术$"
+)
+"""How names of diseases, drugs and the like end."""
 
 
 class Resolver:
@@ -110,12 +116,17 @@ class Resolver:
         able = [one for one in found if one.name == name and can_have(one.kind, attribute)]
         return [fact for one in able for fact in self._kb.facts(one.id, attribute)] if able else None
 
-    @staticmethod
-    def _is_within_unknown(model: Aim, linker: Aim) -> bool:
-        """Whether what the linker found is only a part of a longer name that the model read and the base has not."""
-        return bool(linker.names) and all(
-            any(name != whole and name in whole for whole in model.unknown) for name in linker.names
-        )
+    def _is_within_unknown(self, model: Aim, linker: Aim) -> bool:
+        """Whether what the linker found is only a part of a longer name that the model read and the base has not.
+
+        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do. A drug's name
+        with anything after it (布洛芬西平) may be another drug, and is taken for one.
+        """
+        if not linker.names:
+            return False
+        kinds = {entity.kind for name in linker.entities if (entity := self._kb.entity(name))}
+        longer = [whole for whole in model.unknown if "drug" in kinds or _NAME_END.search(whole)]
+        return all(any(name != whole and name in whole for whole in longer) for name in linker.names)
 
 
 def _meant(linked: Linked) -> Sequence[LinkedEntity]:

@@ -17,11 +17,9 @@ from bentsao.knowledge.normalise import normalise
 _REPLY = 8
 """Characters that a reply to a question back may have besides the name it chooses."""
 
-_ORDINALS = (
-    r"前者|第?[一1]个|第[一1]|^[一1]$",
-    r"后者|第?[二2两]个|第[二2]|^[二2]$",
-    r"第?[三3]个|第[三3]|^[三3]$",
-    r"第?[四4]个|第[四4]|^[四4]$",
+_PLACES = tuple(
+    re.compile(pattern)
+    for pattern in ("第1|^[一1]个?$|前者", "第2|^[二2]个?$|后者", "第3|^[三3]个?$", "第4|^[四4]个?$")
 )
 _YES = re.compile("^(?:是的?|对的?|嗯+|没错|就是(?:这个|它)?)[。!！,，啊呀]*$")
 
@@ -90,7 +88,7 @@ def chosen(reply: str, names: Sequence[str]) -> str | None:
         return None
     if len(names) == 1 and _YES.match(reply.strip()):
         return names[0]
-    places = [place for place, pattern in enumerate(_ORDINALS[: len(names)]) if re.search(pattern, words)]
+    places = [place for place, pattern in enumerate(_PLACES[: len(names)]) if pattern.search(words)]
     if len(places) == 1:
         return names[places[0]]
     part = [name for name in names if len(words) > 1 and words in written[name]]
