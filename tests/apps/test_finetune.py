@@ -12,7 +12,9 @@ import pytest
 from bentsao.apps.cli import COMMANDS, build
 from bentsao.apps.commands.finetune import NO_FLAGS, NO_OVERRIDES
 from bentsao.core.errors import ConfigError
+from bentsao.core.grounding import PARTS
 from bentsao.tuning.recipe import Recipe, load_recipe
+from bentsao.tuning.run import refuse_float16
 from tests.doubles import TEMPLATE, tiny_base_folder
 
 ORIGINAL = [
@@ -76,12 +78,17 @@ def test_anything_in_the_recipe_can_be_set() -> None:
 
 
 def test_the_originals_recipe_file_is_the_original_to_the_letter() -> None:
-    recipe = load_recipe(Path(__file__).parents[2] / "recipes" / "original.toml", {})
+    path = Path(__file__).parents[2] / "recipes" / "original.toml"
+    recipe = load_recipe(path, {})
     data, lora, training = recipe.data, recipe.lora, recipe.training
     assert (data.cutoff, data.validation, data.format, data.too_long) == (256, 500, "med_template", "cut")
     assert (lora.rank, lora.alpha, lora.dropout, lora.targets) == (8, 16, 0.05, ("q_proj", "v_proj"))
     assert (training.epochs, training.batch_rows, training.learning_rate, training.warmup) == (10, 128, 3e-4, 0.1)
     assert (training.schedule, training.evaluate_every, training.save_every) == ("linear", 32, 32)
+    # What is different is said, and is something that can be trained.
+    assert "merge_dialogues" in path.read_text(encoding="utf-8").split("output =")[0]
+    assert data.merge_dialogues
+    refuse_float16(recipe.base.dtype)
 
 
 def run(*tokens: str) -> subprocess.CompletedProcess[str]:
@@ -122,3 +129,12 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 def test_the_default_recipe_file_says_what_is_the_default() -> None:
     assert load_recipe(Path(__file__).parents[2] / "recipes" / "default.toml", {}) == Recipe()
+
+
+def test_the_recipe_of_knowledge_tuning_names_every_part() -> None:
+    path = Path(__file__).parents[2] / "recipes" / "knowledge.toml"
+    recipe = load_recipe(path, {"data.files": ["grounded.jsonl"], "data.mix": ["instructions.jsonl:0.2"]})
+    weights = path.read_text(encoding="utf-8").split("[training.part_weights]")[1]
+    assert all(f"\n{part} = " in weights for part in PARTS)
+    assert all(recipe.training.part_weights.values())
+    assert recipe.data.too_long == "refuse"
