@@ -95,6 +95,9 @@ def test_three_turns_in_one_row_keep_their_three_parts() -> None:
 def test_parts_survive_where_history_makes_a_row_a_turn() -> None:
     rows = render(in_parts("甲", "乙", "丙", "丁", "戊", "己"), FORMATS["literature_template"], CharTokens()).rows
     assert [letters(row).lstrip("_") for row in rows] == ["ee", "tt", "aa"]
+    assert [row.parts for row in rows] == [
+        ((part, len(row.ids)),) for part, row in zip(("entity", "attribute", "answer"), rows, strict=True)
+    ]
 
 
 def test_a_turn_without_a_part_is_an_instruction() -> None:

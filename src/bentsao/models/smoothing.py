@@ -33,20 +33,25 @@ _PAIRS = {
 }
 """For each architecture, by model_type: within a layer, what writes channels, and all that reads them."""
 
-_STRENGTH = 0.5
-"""How much of the activations' unevenness goes into the weights: 0 none, 1 all."""
+_STRENGTH = 0.6
+"""How much of the activations' unevenness goes into the weights: 0 none, 1 all. On the embedded base, int8 then differs
+from float32 by a KL of 0.026 a token; 0.5 gives 0.037, 0.7 0.042, and without smoothing it is 0.110."""
 
 
 def smooth(model: Any, ids: Sequence[int]) -> None:
     """Change the weights in place. ids: a text of the kind that will be read, for the activations' sizes.
 
-    An architecture that is not known here, or whose layers are wired otherwise, is left as it is.
+    A head that shares its weights with the embedding gets its own. An architecture that is not known here, or whose
+    layers are wired otherwise, is left as it is.
     """
     kind = model.config.model_type
     if kind not in _PAIRS or getattr(model.config, "apply_residual_connection_post_layernorm", False):
         return
-    layers = model.transformer.h if kind == "bloom" else model.model.layers
-    pairs = [
+    layers, last = (
+        (model.transformer.h, model.transformer.ln_f) if kind == "bloom" else (model.model.layers, model.model.norm)
+    )
+    pairs: list[tuple[Any, list[Any]]] = [(last, [_own_head(model)])]
+    pairs += [
         (layer.get_submodule(writer), [layer.get_submodule(reader) for reader in readers])
         for layer in layers
         for writer, readers in _PAIRS[kind]
@@ -60,6 +65,14 @@ def smooth(model: Any, ids: Sequence[int]) -> None:
             _divide(writer, factor)
             for reader in readers:
                 reader.weight.mul_(factor)
+
+
+def _own_head(model: Any) -> Any:
+    head = model.get_output_embeddings()
+    if head.weight is model.get_input_embeddings().weight:
+        head.weight = torch.nn.Parameter(head.weight.detach().clone(), requires_grad=False)
+        model.config.tie_word_embeddings = False
+    return head
 
 
 def _input_sizes(model: Any, ids: Sequence[int], readers: Sequence[torch.nn.Module]) -> list[Tensor]:

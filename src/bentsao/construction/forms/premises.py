@@ -165,4 +165,6 @@ def is_askable(value: str, attribute: str) -> bool:
         return False
     if attribute in _FIGURES and attribute in value:
         return False
+    if ATTRIBUTES[attribute].many and any(sign.isdigit() for sign in value):
+        return False
     return attribute not in _OF_DRUGS or not (len(value) > 12 or _NOT_ONE_THING.search(value))

@@ -49,7 +49,16 @@ _OPENING, _CLOSING = "(（[【", ")）]】"
 
 
 def tidy(text: str) -> str:
-    """The text without blanks, markup and punctuation at its edges, and with its brackets in pairs."""
+    """The text without blanks, markup and punctuation at its edges, and with its brackets in pairs.
+
+    What is taken away can lay open more of the same, so it is gone over until nothing changes.
+    """
+    while (tidied := _tidied(text)) != text:
+        text = tidied
+    return text
+
+
+def _tidied(text: str) -> str:
     text = re.sub(r"\s+", " ", text)
     text = _MARKUP.sub(r"\1", text.strip(_EDGES + ">"))
     text = _INNER_BLANK.sub("", text).lstrip(".")
