@@ -71,6 +71,13 @@ def test_what_was_taken_out_is_told(run: Run) -> None:
     assert "1 处没有依据，已经标出" in marked
 
 
+def test_an_answer_that_is_cut_is_told(run: Run) -> None:
+    said = run("answer", "偏头痛吃什么药", "--max-new-tokens", "10", engine=Reader())
+    assert said.startswith("资料中记载：")
+    assert "没有说完；以上是资料原文" in said
+    assert "没有说完。" in run("answer", "偏头痛吃什么药", "--max-new-tokens", "10", "--guard", "off", engine=Reader())
+
+
 def test_json_has_the_keys_that_programs_rely_on(run: Run) -> None:
     found = json.loads(run("answer", "偏头痛的检查和费用", "--path", "model", "--json", engine=Reader()))
     assert list(found) == [

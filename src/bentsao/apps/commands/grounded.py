@@ -133,7 +133,9 @@ def show_answer(answer: GroundedAnswer) -> None:
         print(*map(evidence_line, answer.evidence), sep="\n")
     if answer.left_out:
         print(f"（知识库里还有 {answer.left_out} 个值，这里没有列出。）")
-    if answer.removed:
+    if answer.finish == "length":
+        print(f"（模型到达长度上限，没有说完{'；以上是资料原文' if answer.removed else ''}。）")
+    elif answer.removed:
         stays = any(text in answer.answer for text, _ in answer.removed)
         print(f"（模型的回答里有 {len(answer.removed)} 处没有依据，已经{'标出' if stays else '删去'}。）")
     if answer.bundle:
