@@ -23,12 +23,12 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.construction.teacher.asking import Asking
-from bentsao.construction.teacher.client import Endpoint
 from bentsao.construction.teacher.jobs import Job
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
 from bentsao.construction.teacher.writing import Doing, write
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.client import Endpoint
 
 PAIR = {
     "question": "请问这种病有哪些症状，应该看哪个科室？",

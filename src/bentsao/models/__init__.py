@@ -1,1 +1,1 @@
-"""Base models and adapters as things: presets, fetching, loading, inspecting. Knows nothing of data or training."""
+"""Base models and adapters as things: presets, fetching, loading, merging; remote ones in `remote/`. Knows no data."""

@@ -15,7 +15,7 @@ from bentsao.construction.teacher.dialogues import DialoguePlan
 from bentsao.construction.teacher.qa import QAPlan
 from bentsao.core.errors import ConfigError
 from bentsao.knowledge.sample import sample_kb
-from tests.construction.teacher.server import serving
+from tests.models.remote.server import serving
 
 PLAN = QAPlan(names=("偏头痛",))
 

@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from bentsao.construction.teacher.asking import Asking
-from bentsao.construction.teacher.calling import Patience
-from bentsao.construction.teacher.client import Endpoint
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.calling import Patience
+from bentsao.models.remote.client import Endpoint
 
 Settings = Callable[..., Asking]
 

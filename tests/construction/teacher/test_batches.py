@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 
-from bentsao.construction.teacher.exchange import TeacherError
-from bentsao.construction.teacher.journal import Journal
 from bentsao.construction.teacher.qa import QAPlan
 from bentsao.construction.teacher.writing import Doing, write_qa
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.exchange import RemoteError
+from bentsao.models.remote.journal import Journal
 from tests.construction.teacher.conftest import Settings
-from tests.construction.teacher.server import completion, good_text, serving
+from tests.models.remote.server import completion, good_text, serving
 
 PLAN = QAPlan(entities=12)
 BATCH = Doing(batch=True, poll=0.01)
@@ -177,7 +177,7 @@ def test_a_batch_that_is_not_done_is_collected_by_the_next_run(
         assert "批次还在服务器上" in first.summary.stopped
         assert first.summary.left == first.summary.jobs
         # Asked for one by one it would be paid twice.
-        with pytest.raises(TeacherError, match="--batch"):
+        with pytest.raises(RemoteError, match="--batch"):
             write_qa(kb, settings(server.url), tmp_path / "j", PLAN)
         second = write_qa(kb, settings(server.url), tmp_path / "j", PLAN, doing=BATCH)
         assert (second.summary.left, len(server.batches)) == (0, 1)
@@ -189,7 +189,7 @@ def test_a_batch_that_was_taken_while_the_answer_got_lost_is_found_again(
 ) -> None:
     with batching() as server:
         server.lose_next_create = True
-        with pytest.raises(TeacherError, match="没能提交批次"):
+        with pytest.raises(RemoteError, match="没能提交批次"):
             write_qa(kb, settings(server.url), tmp_path / "j", PLAN, doing=BATCH)
         written = write_qa(kb, settings(server.url), tmp_path / "j", PLAN, doing=BATCH)
         assert len(server.batches) == 1
@@ -200,7 +200,7 @@ def test_a_batch_that_was_taken_while_the_answer_got_lost_is_found_again(
 def test_a_batch_that_was_never_taken_is_handed_in_again(kb: KnowledgeBase, settings: Settings, tmp_path: Path) -> None:
     with batching() as server:
         server.lose_next_create = True
-        with pytest.raises(TeacherError):
+        with pytest.raises(RemoteError):
             write_qa(kb, settings(server.url), tmp_path / "j", PLAN, doing=BATCH)
         server.batches.clear()
         written = write_qa(kb, settings(server.url), tmp_path / "j", PLAN, doing=BATCH)
@@ -231,7 +231,7 @@ def test_the_budget_holds_for_batches(kb: KnowledgeBase, settings: Settings, tmp
 
 
 def test_a_server_without_batches_is_told(kb: KnowledgeBase, settings: Settings, tmp_path: Path) -> None:
-    with batching() as server, pytest.raises(TeacherError, match="--batch"):
+    with batching() as server, pytest.raises(RemoteError, match="--batch"):
         write_qa(kb, settings(server.url.replace("/v1", "/none")), tmp_path / "j", PLAN, doing=BATCH)
     with serving() as other:  # and nothing stands in the way of doing without
         assert write_qa(kb, settings(other.url), tmp_path / "j", PLAN).summary.left == 0

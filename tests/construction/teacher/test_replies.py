@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentsao.construction.teacher.exchange import Reply, Usage, read_reply
 from bentsao.construction.teacher.replies import Dialogue, Pairs, ReplyError, check_numbers, read
 from bentsao.core.records import Record
-from tests.construction.teacher.server import completion
+from bentsao.models.remote.exchange import Reply, Usage, read_reply
+from tests.models.remote.server import completion
 
 PAIRS = {"pairs": [{"question": "感冒有什么症状？", "answer": "鼻塞。", "facts": [1]}]}
 

@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 from bentsao.construction.teacher import prompts
-from bentsao.construction.teacher.budget import Prices
 from bentsao.construction.teacher.checking import BEYOND
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
-from bentsao.construction.teacher.exchange import TeacherError
-from bentsao.construction.teacher.journal import Journal
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
 from bentsao.construction.teacher.running import INTERRUPTED
 from bentsao.construction.teacher.writing import Doing, estimate_jobs, write_dialogues, write_qa
@@ -22,8 +19,11 @@ from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_jsonl
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.budget import Prices
+from bentsao.models.remote.exchange import RemoteError
+from bentsao.models.remote.journal import Journal
 from tests.construction.teacher.conftest import Settings
-from tests.construction.teacher.server import Act, completion, good, good_text, serving
+from tests.models.remote.server import Act, completion, good, good_text, serving
 
 PLAN = QAPlan(entities=16)
 
@@ -239,7 +239,7 @@ def test_a_run_that_is_told_to_stop_ends_after_the_calls_that_are_out(
 def test_a_server_that_never_answers_ends_the_run_soon(
     act: Act, words: str, kb: KnowledgeBase, settings: Settings, tmp_path: Path
 ) -> None:
-    with serving(lambda _, __: act) as server, pytest.raises(TeacherError, match=words):
+    with serving(lambda _, __: act) as server, pytest.raises(RemoteError, match=words):
         write_qa(kb, settings(server.url, concurrency=2), tmp_path / "j", PLAN)
     assert sum(server.came.values()) <= 4 * 10
     assert server.at_once == 0

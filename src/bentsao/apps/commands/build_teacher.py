@@ -16,13 +16,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from bentsao.construction.teacher.asking import Asking, ResponseFormat
-from bentsao.construction.teacher.budget import Estimate, Prices
-from bentsao.construction.teacher.calling import Patience
 from bentsao.construction.teacher.checking import Beyond
-from bentsao.construction.teacher.client import Endpoint
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
 from bentsao.construction.teacher.jobs import Job
-from bentsao.construction.teacher.journal import Journal
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
 from bentsao.construction.teacher.running import Progress as Reached
 from bentsao.construction.teacher.writing import (
@@ -36,6 +32,10 @@ from bentsao.construction.teacher.writing import (
 )
 from bentsao.core.errors import ConfigError
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.budget import Estimate, Prices
+from bentsao.models.remote.calling import Patience
+from bentsao.models.remote.client import Endpoint
+from bentsao.models.remote.journal import Journal
 
 
 @dataclass(frozen=True)

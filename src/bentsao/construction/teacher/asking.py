@@ -6,11 +6,11 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from bentsao.construction.teacher.budget import Prices
-from bentsao.construction.teacher.calling import Patience
-from bentsao.construction.teacher.client import Endpoint
-from bentsao.construction.teacher.exchange import OUTPUT_LIMITS, Request, Turn
 from bentsao.core.records import Record
+from bentsao.models.remote.budget import Prices
+from bentsao.models.remote.calling import Patience
+from bentsao.models.remote.client import Endpoint
+from bentsao.models.remote.exchange import OUTPUT_LIMITS, Request, Turn
 
 ResponseFormat = Literal["none", "object", "schema"]
 

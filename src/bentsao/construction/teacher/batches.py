@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bentsao.construction.teacher.budget import Budget
-from bentsao.construction.teacher.calling import GivenUpError, Patience
-from bentsao.construction.teacher.client import CallError, Client, now
-from bentsao.construction.teacher.exchange import Request, TeacherError, Usage, read_reply
 from bentsao.construction.teacher.jobs import Job, next_step
-from bentsao.construction.teacher.journal import Batch, BatchDone, BatchPlanned, BatchTaken, Journal, Sent
 from bentsao.construction.teacher.running import Ended, Progress
 from bentsao.core.files import sha256_text
+from bentsao.models.remote.budget import Budget
+from bentsao.models.remote.calling import GivenUpError, Patience
+from bentsao.models.remote.client import CallError, Client, now
+from bentsao.models.remote.exchange import RemoteError, Request, Usage, read_reply
+from bentsao.models.remote.journal import Batch, BatchDone, BatchPlanned, BatchTaken, Journal, Sent
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
 """What a batch may hold."""
@@ -53,7 +53,7 @@ async def ask_in_batches(
 
     Batches of an earlier run are collected first. poll: seconds between two looks at the server. stop: once it says
     yes, the batches stay at the server for the next run. A request that comes back without a reply is given up for this
-    run. Raises TeacherError where the server has no batches or refuses one.
+    run. Raises RemoteError where the server has no batches or refuses one.
     """
     desk = _Desk(client, journal, patience)
     ended = Ended(answered=_done(jobs, journal))
@@ -157,7 +157,7 @@ class _Desk:
             if error.kind != "lost":
                 self.journal.add(BatchDone(name=name, status=NOT_TAKEN))
             # A lost one may have been taken: the next run looks for it.
-            raise TeacherError(f"没能提交批次（{error.message}）。{GO_ON}") from None
+            raise RemoteError(f"没能提交批次（{error.message}）。{GO_ON}") from None
         self.journal.add(BatchTaken(name=name, id=taken.id))
 
     async def find(self, batch: Batch) -> None:
@@ -191,7 +191,7 @@ class _Desk:
         self.journal.add(BatchDone(name=batch.name, status=state.status))
         if state.status == "failed":
             said = "；".join(str(error.message) for error in (state.errors and state.errors.data) or [])
-            raise TeacherError(f"服务器没有接受批次 {number}：{said or '没有说明原因'}。")
+            raise RemoteError(f"服务器没有接受批次 {number}：{said or '没有说明原因'}。")
         reason = f"批次结束（{state.status}）而没有回答"
         missing = {sent.request for sent in batch.requests if sent.request not in self.journal}
         return {key: failed.get(key) or GivenUpError(reason, f"批次 {number}") for key in missing}
@@ -216,13 +216,13 @@ class _Desk:
         return failed
 
     async def _patiently(self, call: Callable[[], Awaitable[T]]) -> T:
-        """What a call returns that may be made as often as it takes. Raises TeacherError when it goes on failing."""
+        """What a call returns that may be made as often as it takes. Raises RemoteError when it goes on failing."""
         for attempt in range(1, self.patience.attempts + 1):
             try:
                 return await self.client.attempt(call)
             except CallError as error:
                 if error.kind in {"fatal", "rejected"} or attempt == self.patience.attempts:
-                    raise TeacherError(f"批量接口出错（{error.message}）。{GO_ON}") from None
+                    raise RemoteError(f"批量接口出错（{error.message}）。{GO_ON}") from None
                 await asyncio.sleep(
                     error.retry_after or min(self.patience.longest, self.patience.base * 2 ** (attempt - 1))
                 )

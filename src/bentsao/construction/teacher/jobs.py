@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bentsao.construction.teacher.checking import Checked
-from bentsao.construction.teacher.exchange import Reply, Request, Turn
 from bentsao.construction.teacher.replies import ReplyError
 from bentsao.core.records import Source
+from bentsao.models.remote.exchange import Reply, Request, Turn
 
 T = TypeVar("T")
 

@@ -13,7 +13,6 @@ from pydantic import Field
 from bentsao.construction.teacher import prompts
 from bentsao.construction.teacher.asking import Asking
 from bentsao.construction.teacher.checking import REPEATED, Beyond, Checked, Verifier, check_pair
-from bentsao.construction.teacher.exchange import Reply
 from bentsao.construction.teacher.jobs import Job
 from bentsao.construction.teacher.replies import Pairs, check_numbers, read
 from bentsao.core.grounding import fact_line
@@ -22,6 +21,7 @@ from bentsao.knowledge import contents
 from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import KINDS, Kind
 from bentsao.knowledge.store import Entity, KnowledgeBase
+from bentsao.models.remote.exchange import Reply
 
 LONGEST = 3000
 """Characters of facts in a call; more are divided among several."""

@@ -10,8 +10,8 @@ from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, StringConstraints, ValidationError
 
-from bentsao.construction.teacher.exchange import Reply
 from bentsao.core.records import Record
+from bentsao.models.remote.exchange import Reply
 
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 

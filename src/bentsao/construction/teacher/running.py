@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from bentsao.construction.teacher.budget import BudgetReachedError
-from bentsao.construction.teacher.calling import Caller, GivenUpError
-from bentsao.construction.teacher.exchange import Request
 from bentsao.construction.teacher.jobs import Job, next_step
+from bentsao.models.remote.budget import BudgetReachedError
+from bentsao.models.remote.calling import Caller, GivenUpError
+from bentsao.models.remote.exchange import Request
 
 SYNC_SECONDS = 1.0
 """How often the journal is forced to the disk; a kill of the process loses nothing in between, a power cut may."""
@@ -53,7 +53,7 @@ async def ask_all(
     """Ask until the journal has what each job needs, `concurrency` calls at a time.
 
     stop: asked before each job; once it says yes, calls that are out are waited for and no more are made. An error that
-    ends the run (TeacherError, a full disk) is raised after those, too: what was paid for is not thrown away.
+    ends the run (RemoteError, a full disk) is raised after those, too: what was paid for is not thrown away.
     """
     ended = Ended()
     errors: list[BaseException] = []

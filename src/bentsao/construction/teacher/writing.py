@@ -12,20 +12,20 @@ from typing import Any
 
 from bentsao.construction.teacher.asking import Asking
 from bentsao.construction.teacher.batches import ask_in_batches
-from bentsao.construction.teacher.budget import Budget, Estimate, estimate
-from bentsao.construction.teacher.calling import Caller
 from bentsao.construction.teacher.checking import Beyond, Checked
-from bentsao.construction.teacher.client import Client
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
-from bentsao.construction.teacher.exchange import Reply, Request, TeacherError
 from bentsao.construction.teacher.jobs import Got, Invalid, Job, next_step
-from bentsao.construction.teacher.journal import Journal
-from bentsao.construction.teacher.limits import Limits
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
 from bentsao.construction.teacher.running import Ended, Progress, ask_all
 from bentsao.core.files import write_jsonl
 from bentsao.core.records import Conversation, Made, Record
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.budget import Budget, Estimate, estimate
+from bentsao.models.remote.calling import Caller
+from bentsao.models.remote.client import Client
+from bentsao.models.remote.exchange import RemoteError, Reply, Request
+from bentsao.models.remote.journal import Journal
+from bentsao.models.remote.limits import Limits
 
 QA_TOKENS, DIALOGUE_TOKENS = 700, 900
 """About how many tokens a reply has, for estimates."""
@@ -150,7 +150,7 @@ def write(form: str, jobs: Sequence[Job[Any]], asking: Asking, journal: Path, do
     """Have jobs done and make conversations of what came.
 
     A run that stopped or was killed goes on with the same call: what the journal has is not asked again, and the rows
-    of a run in pieces are those of a run in one. Raises TeacherError where the server or the journal allow no run;
+    of a run in pieces are those of a run in one. Raises RemoteError where the server or the journal allow no run;
     whatever had come until then is in the journal.
     """
     started = time.monotonic()
@@ -188,7 +188,7 @@ async def _ask(jobs: Sequence[Job[Any]], asking: Asking, journal: Journal, doing
                 jobs, client, journal, budget, asking.patience, poll=doing.poll, stop=doing.stop, progress=tell
             )
         if journal.batches:
-            raise TeacherError(
+            raise RemoteError(
                 f"日志 {journal.path} 里有没取回的批次。请加 --batch 再运行，先把它取回来，免得重复付费。"
             )
         limits = Limits(asking.requests_per_minute, asking.tokens_per_minute)

@@ -9,9 +9,9 @@ from importlib.resources import files
 from pathlib import Path
 from string import Template
 
-from bentsao.construction.teacher.exchange import Turn
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import read_text, sha256_text
+from bentsao.models.remote.exchange import Turn
 
 
 def load(name: str, folder: Path | None = None) -> str:

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from bentsao.construction.teacher.limits import Bucket, Limits
+from bentsao.models.remote.limits import Bucket, Limits
 
 
 class Clock:

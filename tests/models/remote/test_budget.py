@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentsao.construction.teacher.budget import Budget, BudgetReachedError, Prices, estimate
-from bentsao.construction.teacher.exchange import Request, Turn, Usage
 from bentsao.core.errors import ConfigError
+from bentsao.models.remote.budget import Budget, BudgetReachedError, Prices, estimate
+from bentsao.models.remote.exchange import Request, Turn, Usage
 
 PRICES = Prices(input=2.0, output=8.0)
 

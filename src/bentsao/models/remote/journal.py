@@ -1,4 +1,4 @@
-"""The journal: every call to the teacher and every reply, written down as it happens.
+"""The journal: every call to a remote model and every reply, written down as it happens.
 
 One JSON line an event: a call is `sent` before it goes out; then the `reply`, or `refused` (the server did not do the
 work), or `lost` (it may have, and charged for it). A call that has neither was cut off when the process died. So a run
@@ -21,9 +21,9 @@ from typing import Annotated, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, TypeAdapter, ValidationError
 
-from bentsao.construction.teacher.exchange import NO_USAGE, Reply, TeacherError, Usage
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.records import Record
+from bentsao.models.remote.exchange import NO_USAGE, RemoteError, Reply, Usage
 
 
 class Sent(Record):
@@ -116,7 +116,7 @@ class Journal:
     """The journal in a file; made where there is none. Open it in `with`: one process at a time.
 
     `total` is the account of all that the file holds, `run` of what was added since it was opened.
-    Raises TeacherError where another process has it open, DataError where a line is not an event.
+    Raises RemoteError where another process has it open, DataError where a line is not an event.
     """
 
     def __init__(self, path: Path) -> None:
@@ -130,7 +130,7 @@ class Journal:
         try:
             self._lock.acquire(timeout=0)
         except Timeout:
-            raise TeacherError(f"日志 {path} 正被另一个进程使用。请等它结束，或用 --journal 换一个文件。") from None
+            raise RemoteError(f"日志 {path} 正被另一个进程使用。请等它结束，或用 --journal 换一个文件。") from None
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o666)
             self._reader = path.open("rb")

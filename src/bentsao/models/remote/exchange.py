@@ -1,4 +1,4 @@
-"""What is asked of the teacher, and what comes back."""
+"""What is asked of a remote model, and what comes back."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from bentsao.core.files import sha256_text
 from bentsao.core.records import Record
 
 
-class TeacherError(BentsaoError):
-    """The teacher cannot go on: the server refuses for good, or the journal is not to be used."""
+class RemoteError(BentsaoError):
+    """The run cannot go on: the server refuses for good, or the journal is not to be used."""
 
 
 class Usage(NamedTuple):

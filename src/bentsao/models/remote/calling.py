@@ -7,12 +7,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from bentsao.construction.teacher.budget import Budget
-from bentsao.construction.teacher.client import CallError
-from bentsao.construction.teacher.exchange import Reply, Request, TeacherError, Usage
-from bentsao.construction.teacher.journal import Journal, Lost, Refused, Sent
-from bentsao.construction.teacher.limits import Limits
 from bentsao.core.records import Record
+from bentsao.models.remote.budget import Budget
+from bentsao.models.remote.client import CallError
+from bentsao.models.remote.exchange import RemoteError, Reply, Request, Usage
+from bentsao.models.remote.journal import Journal, Lost, Refused, Sent
+from bentsao.models.remote.limits import Limits
 
 LONGEST_WAIT = 300.0
 """Seconds; a server that asks for more means: not today."""
@@ -60,7 +60,7 @@ class Caller:
     async def ask(self, request: Request) -> Reply:
         """The reply, from the journal or from the server.
 
-        Raises GivenUpError where this request gets none, TeacherError where no request will get any, and
+        Raises GivenUpError where this request gets none, RemoteError where no request will get any, and
         BudgetReachedError.
         """
         if known := self.journal.reply(request.key):
@@ -122,9 +122,9 @@ class Caller:
     def _give_up(self, error: CallError, attempt: int) -> None:
         """Raise where there is no use in trying again."""
         if error.kind == "fatal":
-            raise TeacherError(f"模型服务拒绝了请求（{error.message}）。请检查地址、模型名、密钥和账户额度。")
+            raise RemoteError(f"模型服务拒绝了请求（{error.message}）。请检查地址、模型名、密钥和账户额度。")
         if error.retry_after is not None and error.retry_after > LONGEST_WAIT:
-            raise TeacherError(
+            raise RemoteError(
                 f"模型服务要求等 {error.retry_after:.0f} 秒再来（{error.message}）。"
                 "已得到的回答都在日志里，到时再运行同一命令即可接着做。"
             )
@@ -132,7 +132,7 @@ class Caller:
             return
         self._in_a_row += 1
         if self._in_a_row >= GIVEN_UP_IN_A_ROW:
-            raise TeacherError(
+            raise RemoteError(
                 f"连续 {self._in_a_row} 个请求没有得到回答，最后一次：{error.message}。"
                 "请检查模型服务；已得到的回答都在日志里，再运行同一命令即可接着做。"
             )

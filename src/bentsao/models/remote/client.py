@@ -12,9 +12,9 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from bentsao.construction.teacher.exchange import Reply, Request, read_reply
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Record
+from bentsao.models.remote.exchange import Reply, Request, read_reply
 
 if TYPE_CHECKING:
     from openai import AsyncOpenAI
@@ -45,7 +45,7 @@ class CallError(Exception):
 
 
 class Endpoint(Record):
-    """Where the teacher is. The key is read from the environment when a client is made, and kept nowhere else.
+    """Where a remote model is. The key is read from the environment when a client is made, and kept nowhere else.
 
     base_url: up to and with `/v1`. key_env: name of the environment variable with the key. timeout: seconds for one
     call. connections: how many calls can be out at once.
@@ -58,7 +58,7 @@ class Endpoint(Record):
 
 
 class Client:
-    """An open connection to the teacher; use it in `async with`. Makes no retries of its own.
+    """An open connection to a remote model; use it in `async with`. Makes no retries of its own.
 
     Raises ConfigError for a key or an address that cannot be sent.
     """

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bentsao.construction.teacher.exchange import Reply, TeacherError, Usage
-from bentsao.construction.teacher.journal import BatchDone, BatchPlanned, BatchTaken, Journal, Lost, Refused, Sent
 from bentsao.core.errors import DataError
+from bentsao.models.remote.exchange import RemoteError, Reply, Usage
+from bentsao.models.remote.journal import BatchDone, BatchPlanned, BatchTaken, Journal, Lost, Refused, Sent
 
 
 def reply(key: str, text: str = "好", tokens: int = 5) -> Reply:
@@ -79,7 +79,7 @@ def test_open_batches_are_charged_at_their_most_and_come_back(tmp_path: Path) ->
 
 
 def test_two_at_once_are_refused(tmp_path: Path) -> None:
-    with Journal(tmp_path / "j.jsonl"), pytest.raises(TeacherError, match="正被另一个进程使用"):
+    with Journal(tmp_path / "j.jsonl"), pytest.raises(RemoteError, match="正被另一个进程使用"):
         Journal(tmp_path / "j.jsonl")
     Journal(tmp_path / "j.jsonl").close()
 

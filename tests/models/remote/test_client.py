@@ -6,10 +6,10 @@ from email.utils import format_datetime
 
 import pytest
 
-from bentsao.construction.teacher.client import CallError, Client, Endpoint, read_retry_after
-from bentsao.construction.teacher.exchange import Reply, Request, Turn
 from bentsao.core.errors import ConfigError
-from tests.construction.teacher.server import Act, Script, completion, good, serving
+from bentsao.models.remote.client import CallError, Client, Endpoint, read_retry_after
+from bentsao.models.remote.exchange import Reply, Request, Turn
+from tests.models.remote.server import Act, Script, completion, good, serving
 
 KEY = "sk-secret-0123456789abcdef"
 REQUEST = Request("stub", (Turn("user", "你好"),), {"max_tokens": 9})

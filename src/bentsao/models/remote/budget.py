@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Container, Iterable
 from dataclasses import dataclass
 
-from bentsao.construction.teacher.exchange import NO_USAGE, Request, TeacherError, Usage
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Record
+from bentsao.models.remote.exchange import NO_USAGE, RemoteError, Request, Usage
 
 
 class Prices(Record):
@@ -27,7 +27,7 @@ class Prices(Record):
 UNKNOWN = Prices()
 
 
-class BudgetReachedError(TeacherError):
+class BudgetReachedError(RemoteError):
     """The next call could exceed the budget."""
 
 
