@@ -1,7 +1,7 @@
 """Draws rows of each form from what `bentsao build all` wrote: the data in `examples/`, for a first look.
 
-    bentsao build all --seed 42 --out DATA
-    python scripts/sample_data.py DATA examples
+bentsao build all --seed 42 --out DATA
+python scripts/sample_data.py DATA examples
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ ROWS = 10
 
 
 def main() -> None:
+    """Draw the rows and say how many there are."""
     built, out = map(Path, sys.argv[1:])
     out.mkdir(exist_ok=True)
     for folder in sorted(path for path in built.iterdir() if (path / "train.jsonl").is_file()):
