@@ -55,7 +55,8 @@ class Score(Record):
     """The scores of one answer; None: does not apply.
 
     entity, attribute: the first that was named is right. hit: every right (entity, attribute) with facts is in the
-    evidence. claims, supported, hallucinated: of the answer, against the right facts. values, stated: of the right
+    evidence. claims, supported, hallucinated: of the answer, against the right facts; a premise that the answer denies is
+    no claim of its. values, stated: of the right
     facts, and how many of them the answer says. abstained_right: on what the base does not have; abstained_wrong: on
     what it has. premise: a true one was affirmed, or a false one denied. affirmed: the answer says yes.
     """
@@ -184,6 +185,9 @@ def _facts(
 ) -> dict[str, object]:
     text = without_marks(said.answer)
     claims = verify(text, gold.facts, vocabulary=vocabulary, aliases=aliases).claims
+    if gold.value and not affirms(said.answer, gold.value):
+        # 资料中没有胃镜: what is denied is named, and not claimed.
+        claims = tuple(claim for claim in claims if _bare(claim.text) not in _bare(gold.value))
     supported = sum(claim.verdict == "supported" for claim in claims)
     written = _bare(text)
     values = {_bare(value) for fact in gold.facts for value in fact.values}
