@@ -97,7 +97,6 @@ def test_both_of_a_pair():
 
 
 def test_what_is_denied_is_not_made_up():
-    text = "资料中没有咯血，偏头痛的症状有搏动性头痛和恶心[1]。"
+    text = "偏头痛的症状有搏动性头痛和恶心[1]，咯血没有列在症状里。"
     assert score(FALSE, said(FALSE, text)).hallucinated == 0
-    assert score(PLAIN, said(PLAIN, text)).hallucinated == 1  # nobody asked
     assert score(FALSE, said(FALSE, "是的，偏头痛的症状有咯血[1]。")).hallucinated == 1
