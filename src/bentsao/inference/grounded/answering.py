@@ -21,6 +21,7 @@ from bentsao.inference.grounded.guarding import guarded
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
 from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, facts_only, is_disputed
+from bentsao.inference.safety import look
 from bentsao.knowledge.contents import names_of
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
@@ -321,6 +322,7 @@ def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
         id=case.asked.id,
         question=case.asked.question,
         answer="",
+        alarm=look([Message(role="user", content=text) for text in (*case.asked.history, case.asked.question)]),
         entities=case.aim.entities,
         attributes=case.aim.attributes,
         evidence=case.evidence,

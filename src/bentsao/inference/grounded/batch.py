@@ -55,6 +55,7 @@ def as_answer(answer: GroundedAnswer, question: Question) -> Answer:
         id=answer.id,
         question=question.text,
         text=answer.answer,
+        alarm=answer.alarm,
         reference=question.reference,
         evidence=answer.evidence,
         finish=answer.finish,

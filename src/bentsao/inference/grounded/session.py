@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bentsao.core.errors import ModelError
 from bentsao.core.grounding import without_marks
-from bentsao.core.records import Evidence, Message
+from bentsao.core.records import Alarm, Evidence, Message
 from bentsao.inference.grounded.answering import Answerer
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion
+from bentsao.inference.safety import look
 from bentsao.inference.session import SavedFiles
 from bentsao.knowledge.normalise import normalise
 
@@ -42,6 +43,10 @@ class GroundedSession:
         self._history: list[str] = []
         self._open: tuple[GroundedQuestion, GroundedAnswer] | None = None
 
+    def alarm(self, text: str) -> Alarm | None:
+        """What to show before the answer to what the person says next."""
+        return look([*self.messages, Message(role="user", content=text)])
+
     def ask(self, text: str) -> GroundedAnswer:
         """The answer to what the person says next. When it is interrupted, nothing is added to the conversation.
 
@@ -55,6 +60,7 @@ class GroundedSession:
             if (meant := chosen(text, answer.ask_back)) is not None:
                 question = before.model_copy(update={"id": question.id, "aim": _settled(answer, meant)})
                 said = [meant]  # what 那要做什么检查？ will be about
+        alarm = self.alarm(text)
         (answer,) = self._answerer.answer([question])
         if answer.error is not None:
             raise ModelError(answer.error)
@@ -65,7 +71,7 @@ class GroundedSession:
             Message(role="user", content=text),
             Message(role="assistant", content=without_marks(answer.answer)),
         )
-        return answer
+        return answer.model_copy(update={"alarm": alarm})
 
     def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL; as `Session.save`."""

@@ -18,9 +18,9 @@ else:
     import tomli as tomllib
 
 CONTEXTS = (
-    "past past_after now sudden resolved hard soft conditions supposed supposed_after after_illness suspected "
-    "person own not_person fiction pets"
-).split()
+    *("past", "past_after", "now", "sudden", "resolved", "hard", "soft", "conditions", "supposed", "supposed_after"),
+    *("after_illness", "suspected", "person", "own", "not_person", "fiction", "pets"),
+)
 """The lists of context.toml that are looked for in the whole text."""
 
 
