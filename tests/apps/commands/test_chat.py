@@ -145,10 +145,7 @@ def test_bytes_and_control_characters_from_a_pipe_do_no_harm(talk: Talk) -> None
 
 def test_an_alarm_stands_before_the_answer_and_a_caution_after(talk: Talk) -> None:
     said = talk("我爸突然胸痛", "怀孕能坐飞机吗", engine=StandInEngine())
-    assert said.index("【急症提示】") < said.index("请立即拨打 120") < said.index("痛胸然突爸我")
-    assert (
-        said.count("【急症提示】") == 1 + 1
-    )  # the last three turns count: whoever changes the subject is still warned
+    assert said.index("【急症提示】可能是心脏急症") < said.index("不要自己开车") < said.index("痛胸然突爸我")
     assert said.index("吗机飞坐能孕怀") < said.index("提醒：孕期")
 
 
