@@ -29,8 +29,9 @@ import torch
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
+from bentsao.inference.ctranslate2_weighing import weigh
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Generated, MemoryShortageError, check_prompts
+from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
 from bentsao.inference.streaming import RowText
 from bentsao.models.converting import Converted
 from bentsao.models.machine import available_cores, memory
@@ -98,6 +99,11 @@ class CTranslate2Engine:
             for row in range(len(prompts)):
                 on_text(row, found[row].text)
         return [found[row] for row in range(len(prompts))]
+
+    def weigh(self, prompts: Prompts, continuations: Sequence[Prompts]) -> list[list[Weight]]:
+        """See `Scorer.weigh`. Raises ModelError for several tokens beyond the model's window (see the module)."""
+        with _memory_checked(len(prompts)):
+            return weigh(self._model, self._account, prompts, continuations)
 
     def _groups(self, prompts: Prompts, decoding: Decoding) -> Generator[_Group]:
         """What is generated together: prompts of about the same length.

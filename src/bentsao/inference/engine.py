@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from bentsao.core.errors import ModelError
 from bentsao.core.formats import ChatFormat
@@ -65,6 +65,34 @@ class Engine(Protocol):
         on_text(row, piece) is given each answer's text while the model writes, never half a character; with several
         beams, which may change their mind, each text comes whole at the end.
         Raises ModelError for a prompt that fills the context, MemoryShortageError when memory runs out.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Weight:
+    """How likely a continuation is after its prompt.
+
+    logprob: the sum of its tokens' log-probabilities (natural logarithm, ≤ 0). greedy: whether it is what the model
+    itself would write, token by token. tokens: how many it has.
+    """
+
+    logprob: float
+    greedy: bool
+    tokens: int
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that weighs continuations. Engines that can see log-probabilities fulfil it beside `Engine`."""
+
+    def weigh(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Weight]]:
+        """The weights of each prompt's continuations (`continuations[i]` belong to `prompts[i]`), in their order.
+
+        A continuation of no token weighs 0. Raises ModelError where prompt and continuation exceed the context,
+        MemoryShortageError when memory runs out; fewer prompts at once may do.
         """
         ...
 

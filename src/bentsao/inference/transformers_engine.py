@@ -18,8 +18,9 @@ from transformers.generation.streamers import BaseStreamer
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Generated, MemoryShortageError, check_prompts
+from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
 from bentsao.inference.streaming import RowText
+from bentsao.inference.weighing import weigh
 from bentsao.models.loading import context_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,13 @@ class TransformersEngine:
             for row in range(len(prompts)):
                 on_text(row, found[row].text)
         return [found[row] for row in range(len(prompts))]
+
+    def weigh(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Weight]]:
+        """See `Scorer.weigh`."""
+        with _memory_checked(len(prompts)):
+            return weigh(self._model, self._words, self.context, prompts, continuations)
 
     def _continue(
         self, prompts: Sequence[Sequence[int]], limit: int, decoding: Decoding, stream: BaseStreamer | None
