@@ -75,6 +75,7 @@ class CTranslate2Engine:
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         """See `Engine.generate`. Raises ConfigError for sampling within beams.
 
@@ -93,7 +94,11 @@ class CTranslate2Engine:
                 texts: list[RowText] = []
                 if on_text and decoding.beams == 1:
                     texts = [RowText(self.tokens.decode, on_text, row) for row in group.rows]
-                answers = self._continue(model, [prompts[row] for row in group.rows], group.limit, decoding, texts)
+                watch = None
+                if called_off and decoding.beams == 1:
+                    watch = _Watch(called_off, group.rows)
+                asked = [prompts[row] for row in group.rows]
+                answers = self._continue(model, asked, group.limit, decoding, texts=texts, watch=watch)
                 found.update(zip(group.rows, map(self._cut, answers), strict=True))
         if on_text and decoding.beams > 1:
             for row in range(len(prompts)):
@@ -154,7 +159,9 @@ class CTranslate2Engine:
         prompts: Prompts,
         limit: int,
         decoding: Decoding,
+        *,
         texts: Sequence[RowText],
+        watch: _Watch | None,
     ) -> list[list[int]]:
         """The new ids of each prompt, the one that ended it included. texts: told of them as they come, where given."""
         asked = [[str(number) for number in prompt] for prompt in prompts]
@@ -168,7 +175,8 @@ class CTranslate2Engine:
 
         def step(result: Any) -> bool:
             steps.put((result.batch_id, result.token_id))
-            return cancelled.is_set() or result.batch_id >= len(prompts)
+            place = result.batch_id
+            return cancelled.is_set() or place >= len(prompts) or (watch is not None and place in watch.ended)
 
         with _memory_checked(len(prompts)):
             pending = model.generate_batch(
@@ -187,6 +195,8 @@ class CTranslate2Engine:
             try:
                 while not all(answer.done() for answer in pending):
                     self._pass_on(steps, texts, wait=_POLL)
+                    if watch is not None:
+                        watch.look()
                 self._pass_on(steps, texts, wait=0)
             except BaseException:
                 cancelled.set()
@@ -243,6 +253,18 @@ class _Group:
     rows: list[int]
     limit: int
     shortest: int
+
+
+class _Watch:
+    """Looks which answers of a group are called off. ended: their places, which the model's thread reads."""
+
+    def __init__(self, asked: Callable[[int], bool], rows: Sequence[int]) -> None:
+        self._asked = asked
+        self._rows = rows
+        self.ended: set[int] = set()
+
+    def look(self) -> None:
+        self.ended.update(place for place, row in enumerate(self._rows) if place not in self.ended and self._asked(row))
 
 
 _POLL = 0.02

@@ -70,4 +70,11 @@ def _weight(logits: NDArray[np.float32], option: Ids) -> Weight:
     peak = logits.max(axis=1)
     total = peak + np.log(np.exp(logits - peak[:, None]).sum(axis=1, dtype=np.float64))
     logs = logits[np.arange(len(wanted)), wanted] - total
-    return Weight(float(logs.sum()), bool((logits.argmax(axis=1) == wanted).all()), len(option))
+    best = logits.argmax(axis=1)
+    return Weight(
+        float(logs.sum()),
+        bool((best == wanted).all()),
+        len(option),
+        tuple(logs.tolist()),
+        tuple(zip(best.tolist(), (peak - total).tolist(), strict=True)),
+    )

@@ -42,8 +42,16 @@ def weigh(
 def _weight(logits: Tensor, option: Ids) -> Weight:
     """logits: [tokens, words], each row foretelling the next token of the option."""
     wanted = torch.tensor(list(option), device=logits.device)
-    logs = logits.gather(1, wanted[:, None])[:, 0] - logits.logsumexp(dim=1)
-    return Weight(float(logs.double().sum()), bool((logits.argmax(dim=1) == wanted).all()), len(option))
+    total = logits.logsumexp(dim=1)
+    logs = logits.gather(1, wanted[:, None])[:, 0] - total
+    peak = logits.max(dim=1)
+    return Weight(
+        float(logs.double().sum()),
+        bool((peak.indices == wanted).all()),
+        len(option),
+        tuple(logs.tolist()),
+        tuple(zip(peak.indices.tolist(), (peak.values - total).tolist(), strict=True)),
+    )
 
 
 def _span(one: Context, continuations: Sequence[Sequence[Ids]]) -> range:
