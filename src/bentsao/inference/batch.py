@@ -40,7 +40,7 @@ def answer_all(
     questions, or is not ours.
     """
     report = report or (lambda _: None)
-    journal = Journal(out, settings_of(engine, decoding), questions, restart=restart)
+    journal = Journal(Answer, out, settings_of(engine, decoding), questions, restart=restart)
     if journal.answers:
         report(journal.resumed)
 

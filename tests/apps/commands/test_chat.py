@@ -93,6 +93,7 @@ class InterruptedEngine(StandInEngine):
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         first = not self.asked
         found = super().generate(prompts, decoding, on_text=on_text)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -82,6 +83,14 @@ class Answerer:
         self.bundle = bundle
         self._resolver = Resolver(kb, linker or Linker.for_kb(kb), policy.nearest)
         self._vocabulary: KnownNames | None = None
+
+    def with_decoding(self, decoding: Decoding) -> Answerer:
+        """The same answerer, whose answers are drawn otherwise."""
+        if self.engine is not None:
+            self._names()  # once for both
+        other = copy(self)
+        other.decoding = decoding
+        return other
 
     def answer(
         self, questions: Sequence[GroundedQuestion], progress: Callable[[int, int], None] | None = None

@@ -11,6 +11,7 @@ from bentsao.core.grounding import without_marks
 from bentsao.core.records import Alarm, Evidence, Message
 from bentsao.inference.grounded.answering import Answerer
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion
+from bentsao.inference.grounded.wording import names_asked
 from bentsao.inference.safety import look
 from bentsao.inference.session import SavedFiles
 from bentsao.knowledge.normalise import normalise
@@ -78,6 +79,29 @@ class GroundedSession:
         return self._saved.save(path, self.messages)
 
 
+def question_of(name: str, messages: Sequence[Message], answerer: Answerer) -> GroundedQuestion:
+    """The question that a conversation ends with, as `GroundedSession` would ask it, from what was said alone.
+
+    name: its id. messages: the last is the user's. Where the answer before asks back and the last message chooses, the
+    question before is asked again with what was chosen; the answerer says what it was about.
+    """
+    said: list[str] = []
+    meant: str | None = None
+    asked: Sequence[str] = ()
+    for message in messages:
+        if message.role == "assistant":
+            asked = names_asked(message.content)
+        elif message.role == "user":
+            meant = chosen(message.content, asked) if asked else None
+            said.append(meant or message.content)
+            asked = ()
+    if meant is None or len(said) < 2:
+        return GroundedQuestion(id=name, question=said[-1], history=tuple(said[:-1]))
+    before = GroundedQuestion(id=name, question=said[-2], history=tuple(said[:-2]))
+    aim = answerer.aim_of(before)
+    return before.model_copy(update={"aim": _settled(aim, meant)})
+
+
 def chosen(reply: str, names: Sequence[str]) -> str | None:
     """Which of the names a short reply chooses: by itself, by its place (第二个, 后者), by 是的 where there is one.
 
@@ -101,6 +125,6 @@ def chosen(reply: str, names: Sequence[str]) -> str | None:
     return part[0] if len(part) == 1 else None
 
 
-def _settled(answer: GroundedAnswer, meant: str) -> Aim:
+def _settled(before: GroundedAnswer | Aim, meant: str) -> Aim:
     """What the earlier question is about, now that the person has said which entity is meant."""
-    return Aim(entities=(meant, *(name for name in answer.entities[1:] if name != meant)), attributes=answer.attributes)
+    return Aim(entities=(meant, *(name for name in before.entities[1:] if name != meant)), attributes=before.attributes)
