@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.apps.experiments import systems
-from bentsao.apps.experiments.questions import by_hand, composed, named_in, sample
+from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.apps.experiments.systems import Bench
 from bentsao.apps.training_view import TrainingView
 from bentsao.construction.grammar import load_grammar

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,12 +20,8 @@ from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fit
 from bentsao.inference.grounded.checking import Checker, Grounds
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
-from bentsao.inference.grounded.wording import (
-    abstaining,
-    asking_attribute,
-    asking_back,
-    is_disputed,
-)
+from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, is_disputed
+from bentsao.inference.safety import look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.store import KnowledgeBase
@@ -78,6 +75,12 @@ class Answerer:
         self.bundle = bundle
         self._resolver = Resolver(kb, linker or Linker.for_kb(kb), policy.nearest)
         self._checker = Checker(kb, policy)
+
+    def with_decoding(self, decoding: Decoding) -> Answerer:
+        """The same answerer, whose answers are drawn otherwise."""
+        other = copy(self)
+        other.decoding = decoding
+        return other
 
     def answer(
         self, questions: Sequence[GroundedQuestion], progress: Callable[[int, int], None] | None = None
@@ -284,6 +287,7 @@ def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
         id=case.asked.id,
         question=case.asked.question,
         answer="",
+        alarm=look([Message(role="user", content=text) for text in (*case.asked.history, case.asked.question)]),
         entities=case.aim.entities,
         attributes=case.aim.attributes,
         evidence=case.evidence,

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from bentsao.core.grounding import Gap
-from bentsao.core.records import Evidence, Record
+from bentsao.core.records import Alarm, Evidence, Record
 from bentsao.inference.grounded.premises import Premise
 
 Path = Literal["both", "model", "linker", "bm25", "oracle"]
@@ -74,7 +74,7 @@ class GroundedQuestion(Record):
 
 
 class GroundedAnswer(Record):
-    """An answer with what it stands on.
+    """An answer with what it stands on. `alarm` goes before `answer` wherever a person reads it.
 
     abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks
     which of these is meant. raw: the model's words before they were checked; empty where no model wrote. removed: what
@@ -88,6 +88,7 @@ class GroundedAnswer(Record):
     id: str
     question: str
     answer: str
+    alarm: Alarm | None = None
     entities: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()

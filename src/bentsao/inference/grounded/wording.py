@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from bentsao.core import grounding
@@ -76,6 +77,12 @@ def asking_back(names: Sequence[str], unknown: Sequence[str] = ()) -> str:
     missing = f"知识库没有收录{'、'.join(f'“{name}”' for name in unknown)}。" if unknown else ""
     choices = "，还是".join(f"“{name}”" for name in names)
     return f"{missing}您是指{choices}{'吗' if len(names) == 1 else ''}？"
+
+
+def names_asked(text: str) -> tuple[str, ...]:
+    """The names between which a text asks, as `asking_back` writes them; none where it does not ask."""
+    found = re.findall("您是指(“[^”]+”(?:，还是“[^”]+”)*)吗?？", text)
+    return tuple(re.findall("“([^”]+)”", found[-1])) if found else ()
 
 
 def asking_attribute(known: Sequence[tuple[str, Sequence[str]]]) -> str:

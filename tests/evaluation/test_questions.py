@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.apps.experiments.questions import by_hand, composed, named_in, sample
+from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.construction.grammar import is_held_out, load_grammar, pattern_id
 from bentsao.construction.subjects import gather
 from bentsao.core.errors import DataError

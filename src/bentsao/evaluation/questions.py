@@ -1,4 +1,4 @@
-"""Questions of the knowledge-tuning experiment: about held-out entities in held-out patterns, or written by hand."""
+"""Gold questions for `grounding.py`: about held-out entities in held-out patterns, or written by hand."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _KINDS = {
     "lay": "plain", "clinician": "plain", "exam": "plain", "vignette": "plain", "triage": "plain", "several": "several",
     "compare": "compare", "follow_up": "follow_up", "turn": "follow_up", "missing": "missing", "unknown": "unknown",
 }  # fmt: skip
-"""What each form of the composer is in the experiment's figures."""
+"""What each form of the composer is in the figures."""
 
 _MIX = {
     "lay": 34, "clinician": 14, "exam": 8, "vignette": 14, "triage": 2, "several": 8, "compare": 4, "follow_up": 10,
