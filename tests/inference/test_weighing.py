@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -38,9 +37,7 @@ def converted(base: Base, tmp_path_factory: pytest.TempPathFactory) -> CTranslat
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("BENTSAO_CACHE", str(tmp_path_factory.mktemp("cache")))
         located = locate(base.folder_or_id, lambda _: None)
-        folder, account = convert(
-            located, None, "float32", lambda: load_base(located, device="cpu"), lambda _: None
-        )
+        folder, account = convert(located, None, "float32", lambda: load_base(located, device="cpu"), lambda _: None)
     return CTranslate2Engine(folder, account, base.tokens, FORMATS["plain"], name="tiny", threads=1)
 
 
@@ -122,6 +119,6 @@ def test_probabilities_sum_to_one(base: Base) -> None:
     engine = TransformersEngine(base, FORMATS["plain"])
     words = base.model.get_input_embeddings().weight.shape[0]  # pyright: ignore[reportOptionalMemberAccess]
     weights = engine.weigh([PROMPTS[0]], [[[word] for word in range(words)]])[0]
-    assert sum(2.718281828459045 ** one.logprob for one in weights) == pytest.approx(1, abs=1e-4)
+    assert sum(2.718281828459045**one.logprob for one in weights) == pytest.approx(1, abs=1e-4)
     assert sum(one.greedy for one in weights) == 1
     assert all(a.tokens == b.tokens == 1 for a, b in pairwise(weights))
