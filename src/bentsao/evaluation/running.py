@@ -97,9 +97,9 @@ def evaluate(
     started = time.perf_counter()
     items = {task.name: task.load(plan.sources[task.name]) for task in plan.tasks}
     scores: list[Scores] = []
-    names: dict[str, str] = Field(default_factory=dict)
+    names: dict[str, str] = {}
     verdicts: dict[tuple[str, str], list[Verdict]] = {}
-    tuned: dict[str, bool] = Field(default_factory=dict)
+    tuned: dict[str, bool] = {}
     for opened in systems:
         system = opened()
         names[system.label] = system.name

@@ -43,10 +43,15 @@ def load(source: Source) -> list[Item[Gold]]:
         material = gather(needed_kb(source, "polarity"), load_grammar())
         unseen = material.part(lambda subject: not source.learnt(subject.name))
         golds = premises(unseen, load_grammar(), source.count, seed=source.seed)
-    items = [_item(gold) for gold in golds if gold.kind in SIDES and gold.pair]
+    # Whether a denial denies 无传染性 or says it cannot be told by its words.
+    unclear = {gold.pair for gold in golds if _NEGATIVE.match(gold.value)}
+    items = [_item(gold) for gold in golds if gold.kind in SIDES and gold.pair and gold.pair not in unclear]
     if not items:
         raise ConfigError("数据里没有成对的真假前提。请用 bentsao build polarity 写成数据。")
     return limited(items, source)
+
+
+_NEGATIVE = re.compile("[无不未非没否有]")
 
 
 def _item(gold: Gold) -> Item[Gold]:
