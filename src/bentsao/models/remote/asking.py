@@ -1,4 +1,4 @@
-"""How the teacher is asked: where it is, which model, with which parameters, how fast, and for how much at the most."""
+"""How a remote model is asked: where it is, which model, with which parameters, how fast, and for how much."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ResponseFormat = Literal["none", "object", "schema"]
 
 
 class Asking(Record):
-    """The settings of a teacher.
+    """The settings of a remote model.
 
     output_limit: tokens of a reply at the most, given to the server as `limit_name`. response_format: ask the server
     for JSON by the API's own means, "object" or "schema", where it has them. extra: further parameters of the API.
