@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -12,7 +13,7 @@ from bentsao.evaluation.running import Forgetting, Report, Scores
 from bentsao.evaluation.scoring import Measured
 from bentsao.evaluation.statistics import Figure
 from bentsao.evaluation.tasks import TASKS
-from bentsao.evaluation.tasks.task import Measure
+from bentsao.evaluation.tasks.task import Measure, Task
 
 FORGOTTEN = {"likelihood": "按概率", "letter": "按写出的字母"}
 
@@ -63,7 +64,7 @@ def grids(report: Report) -> list[Grid]:
 def _figures(name: str, scores: Sequence[Scores]) -> Grid:
     task = TASKS[name]
     rows = [
-        (measure.title, *(figure(one.figures[key], measure) if key in one.figures else "—" for one in scores))
+        (measure.title, *(_cell(one.figures, key, task) for one in scores))
         for key, measure in task.measures.items()
         if any(key in one.figures for one in scores)
     ]
@@ -81,24 +82,24 @@ def _figures(name: str, scores: Sequence[Scores]) -> Grid:
 def _parts(name: str, scores: Sequence[Scores]) -> list[Grid]:
     """The task's first measures by its parts, where there are several."""
     task = TASKS[name]
-    parts = list(dict.fromkeys(part for one in scores for part in one.parts))
     present = [key for key in task.measures if any(key in one.figures for one in scores)]
-    if len(parts) < 2 or not present:
-        return []
     shown = [key for key in ("likelihood", "letter") if key in present] or present[:1]
-    head = (task.split, *(f"{one.system}·{task.measures[key].title}" for one in scores for key in shown))
-    rows = [
-        (
-            part,
-            *(
-                figure(one.parts[part][key], task.measures[key]) if key in one.parts.get(part, {}) else "—"
-                for one in scores
-                for key in shown
-            ),
-        )
-        for part in parts
-    ]
-    return [Grid(f"{task.title}：按{task.split}", head, tuple(rows))]
+    found: list[Grid] = []
+    for tag in task.splits:
+        parts = list(dict.fromkeys(part for one in scores for part in one.parts.get(tag, {})))
+        if len(parts) < 2 or not shown:
+            continue
+        head = (tag, *(f"{one.system}·{task.measures[key].title}" for one in scores for key in shown))
+        rows = [
+            (part, *(_cell(one.parts.get(tag, {}).get(part, {}), key, task) for one in scores for key in shown))
+            for part in parts
+        ]
+        found.append(Grid(f"{task.title}：按{tag}", head, tuple(rows)))
+    return found
+
+
+def _cell(figures: Mapping[str, Measured], key: str, task: Task[Any]) -> str:
+    return figure(figures[key], task.measures[key]) if key in figures else "—"
 
 
 def _contaminated(name: str, scores: Sequence[Scores]) -> list[Grid]:
@@ -110,10 +111,7 @@ def _contaminated(name: str, scores: Sequence[Scores]) -> list[Grid]:
     rows = [
         (
             measure.title,
-            *(
-                figure(one.contaminated_figures[key], measure) if key in one.contaminated_figures else "—"
-                for one in dirty
-            ),
+            *(_cell(one.contaminated_figures, key, task) for one in dirty),
         )
         for key, measure in task.measures.items()
         if any(key in one.contaminated_figures for one in dirty)

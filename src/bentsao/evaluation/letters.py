@@ -9,7 +9,7 @@ from collections.abc import Sequence
 _SIGN = r"(?![A-Za-z0-9+\-])"
 """What may not follow a letter that names an option: DNA, B12, C-反应蛋白 are words."""
 
-_LETTERS = r"[（(\[【“\"']*(?P<letters>[A-J](?:\s*[、，,和与及]?\s*[A-J])*)" + _SIGN
+_LETTERS = r"[（(\[【“\"']*(?P<letters>[A-J](?:[ \t]*[、，,和与及]?[ \t]*[A-J])*)" + _SIGN
 
 _STATED = [
     # 答案是 B；正确选项为：A、C；故选D
@@ -18,6 +18,9 @@ _STATED = [
     re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?[:\s]*" + _LETTERS, re.IGNORECASE),
 ]
 _FIRST = re.compile(r"\s*" + _LETTERS + r"\s*(?=[）)\]】。．.、，,:：;；\s”\"']|$)")
+_LISTED = re.compile(r"(?:^|\n)\s*[A-J]\s*[.、:)]")
+"""A line that begins as an option does."""
+
 _NEGATED = re.compile(r"(?:不|非|错误|勿|别|排除)[^，。；\n]{0,4}$")
 
 
@@ -47,16 +50,19 @@ def _stated(text: str) -> tuple[int, ...] | None:
 
 
 def _first(text: str) -> tuple[int, ...] | None:
+    """The letters that a reply begins with: alone on their line, or before a text that goes on about them."""
     match = _FIRST.match(text)
     if not match:
         return None
+    alone = not text[match.end() :].partition("\n")[0].strip("）)]】。．., ")
     # A list of the options (A. … B. …) is the question said again, not an answer.
-    others = set(re.findall(r"(?:^|\s)([A-J])[.、:．：)]", text)) - set(match["letters"])
-    return None if others else _places(match["letters"])
+    return _places(match["letters"]) if alone or not _LISTED.search(text, match.end()) else None
 
 
 def _quoted(text: str, options: Sequence[str]) -> tuple[int, ...] | None:
     """The one option whose text stands in the reply; an option within another one's text does not count beside it."""
+    if _LISTED.search(text):
+        return None
     plain = [unicodedata.normalize("NFKC", option).strip() for option in options]
     said = [place for place, option in enumerate(plain) if option and option in text]
     longest = [place for place in said if not any(plain[place] in plain[other] for other in said if other != place)]

@@ -27,7 +27,7 @@ VERDICTS = "verdicts.jsonl"
 class Scores(Record):
     """What a system has in a task. figures: of the items that are not known to be in its training data.
 
-    parts: the same by the value of the task's tag. contaminated: how many items are in the training data, by how; and
+    parts: the same by tag and its value. contaminated: how many items are in the training data, by how; and
     contaminated_figures: what these came to. check: what the reader must know of that check. seconds: it took, with
     what an earlier run had answered left out.
     """
@@ -36,7 +36,7 @@ class Scores(Record):
     system: str
     items: int
     figures: dict[str, Measured]
-    parts: dict[str, dict[str, Measured]] = Field(default_factory=dict)
+    parts: dict[str, dict[str, dict[str, Measured]]] = Field(default_factory=dict)
     contaminated: dict[str, int] = Field(default_factory=dict)
     contaminated_figures: dict[str, Measured] = Field(default_factory=dict)
     check: str = ""
@@ -151,8 +151,11 @@ def _measure(
         items=len(verdicts),
         figures=_figures(task, clean, plan, source.seed),
         parts={
-            part: _figures(task, [one for one in clean if one.tags.get(task.split) == part], plan, source.seed)
-            for part in dict.fromkeys(one.tags[task.split] for one in clean if task.split in one.tags)
+            tag: {
+                part: _figures(task, [one for one in clean if one.tags.get(tag) == part], plan, source.seed)
+                for part in dict.fromkeys(one.tags[tag] for one in clean if tag in one.tags)
+            }
+            for tag in task.splits
         },
         contaminated=dict(Counter(one.contaminated for one in dirty)),
         contaminated_figures=_figures(task, dirty, plan, source.seed) if dirty else {},

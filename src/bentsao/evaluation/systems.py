@@ -19,7 +19,8 @@ from bentsao.inference.grounded.answering import Answerer
 from bentsao.inference.grounded.batch import as_answer, as_grounded, grounded_settings
 from bentsao.inference.grounded.records import GroundedAnswer
 from bentsao.inference.journal import Journal
-from bentsao.inference.remote import RemoteModel, answer_remotely
+from bentsao.inference.remote import answer_remotely, remote_name
+from bentsao.models.remote.asking import Asking
 
 ANSWERS, GROUNDED, WEIGHTS = "answers.jsonl", "grounded.jsonl", "weights.jsonl"
 """The files of a system's answers to a task, in a folder of their own."""
@@ -129,22 +130,21 @@ class RemoteSystem:
     """A model behind an OpenAI-style API: it answers, and weighs nothing."""
 
     label: str
-    model: RemoteModel
+    asking: Asking
     training: Training
 
     @property
     def name(self) -> str:
-        """The model's."""
-        return self.model.name
+        """The model's, and the server's."""
+        return remote_name(self.asking)
 
     def respond(self, items: Sequence[Item[Any]], run: Run, *, grounded: bool) -> list[Response]:
         """See `System.respond`; what is known of facts is the model's own, `grounded` or not."""
         del grounded
         answers = answer_remotely(
-            self.model,
+            self.asking.model_copy(update={"output_limit": run.max_new_tokens}),
             [item.question for item in items],
             run.folder / ANSWERS,
-            run.max_new_tokens,
             restart=run.restart,
             progress=run.progress("回答"),
             report=run.report,

@@ -13,12 +13,12 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from bentsao.apps.commands.answering import MODEL, Model, ModelChoice, report
+from bentsao.apps.commands.api import NO_REMOTE, Remote, RemoteChoice
 from bentsao.apps.commands.evaluate_systems import Measured, learnt
 from bentsao.apps.commands.grounded import GROUNDING, Grounding
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import opened
-from bentsao.apps.commands.remote import NO_REMOTE, Remote, RemoteChoice
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.scoring import COVERAGE

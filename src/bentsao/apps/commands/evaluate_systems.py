@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bentsao.apps.commands.answering import ModelChoice, report
+from bentsao.apps.commands.api import RemoteChoice
 from bentsao.apps.commands.grounded import GroundingChoice
-from bentsao.apps.commands.remote import RemoteChoice
 
 if TYPE_CHECKING:
     from bentsao.evaluation.contamination import Training

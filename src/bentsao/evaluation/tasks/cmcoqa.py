@@ -60,5 +60,5 @@ TASK: Task[None] = Task(
     load=load,
     judge=each(_one),
     measures=FORM,
-    split="ICD-10",
+    splits=("ICD-10",),
 )

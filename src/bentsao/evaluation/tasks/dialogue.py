@@ -130,7 +130,7 @@ TASK: Task[Gold | None] = Task(
         **FORM,
     },
     data="kb",
-    split="轮次",
+    splits=("轮次",),
     tokens=200,
     grounded=True,
 )  # fmt: skip

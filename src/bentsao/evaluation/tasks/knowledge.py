@@ -233,7 +233,7 @@ TASK: Task[Key] = Task(
         "repeats": Measure("一段话重复", "repeats", better="low"),
     },
     data="kb",
-    split="问法",
+    splits=("问法",),
     tokens=200,
     grounded=True,
 )  # fmt: skip

@@ -63,5 +63,5 @@ TASK: Task[None] = Task(
     load=load,
     judge=each(_one),
     measures={**NEARNESS, **FORM, **REFERENCE},
-    split="文件",
+    splits=("文件",),
 )

@@ -132,6 +132,6 @@ TASK: Task[Gold] = Task(
         "neither": Measure("没有表态", "neither", better="low"),
     },
     data="kb",
-    split="属性",
+    splits=("属性",),
     tokens=128,
 )  # fmt: skip

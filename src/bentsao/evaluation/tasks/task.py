@@ -132,10 +132,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Task(Generic[T]):
-    """A task. split: the tag that figures are also given by. tokens: of an answer at the most, unless the user says so.
+    """A task.
 
-    load: the items of a source. judge: verdicts on items and their responses, in the items' order. grounded: whether a
-    system with a knowledge base answers from it here. data: "file": only from a file; "kb": a file, or composed from a
+    splits: the tags that figures are also given by. tokens: of an answer at the most, unless the user says so. load:
+    the items of a source. judge: verdicts on items and their responses, in the items' order. grounded: whether a system
+    with a knowledge base answers from it here. data: "file": only from a file; "kb": a file, or composed from a
     knowledge base.
     """
 
@@ -146,7 +147,7 @@ class Task(Generic[T]):
     judge: Callable[[Sequence[Item[T]], Sequence[Response]], list[Verdict]]
     measures: Mapping[str, Measure]
     data: Literal["file", "kb"] = "file"
-    split: str = ""
+    splits: tuple[str, ...] = ()
     tokens: int = 256
     grounded: bool = False
 
