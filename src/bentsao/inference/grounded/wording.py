@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from bentsao.core import grounding
 from bentsao.core.grounding import Gap
 from bentsao.core.records import Evidence
+from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import ATTRIBUTES
 
 
@@ -19,6 +20,19 @@ def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
     return (
         lead + "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in evidence) + "。"
     )
+
+
+def unsaid(evidence: Sequence[Evidence], answer: str) -> tuple[str, int]:
+    """The values that an answer does not say, in a sentence to follow it, and how many they are; empty for none."""
+    written = normalise(answer).text
+    left: list[Evidence] = []
+    for item in evidence:
+        values = tuple(value for value in item.fact.values if normalise(value).text not in written)
+        if values:
+            left.append(item.model_copy(update={"fact": item.fact.model_copy(update={"values": values})}))
+    count = sum(len(item.fact.values) for item in left)
+    lines = "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in left)
+    return (f"资料中还有：{lines}。" if left else ""), count
 
 
 _NEAR: dict[str, tuple[str, ...]] = {
