@@ -44,7 +44,10 @@ class RemoteChoice:
     attempts: Annotated[int, Parameter(help="一个请求最多试几次")] = 6
 
     def chosen(self, max_new_tokens: int = 256) -> Asking | None:
-        """The model; None where no API is named. max_new_tokens: of a reply. Raises ConfigError for a value that cannot be."""
+        """The model; None where no API is named. max_new_tokens: of a reply.
+
+        Raises ConfigError for a value that cannot be.
+        """
         if self.api_base is None:
             if self != RemoteChoice():
                 raise ConfigError("接口的各项设置要与 --api-base 同用。请加上接口的地址，或去掉它们。")
