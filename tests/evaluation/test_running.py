@@ -24,7 +24,7 @@ def choices(tmp_path: Path) -> Path:
     """Questions in and outside medicine; the right option is always A."""
     rows = [
         {
-            "question": f"{area}的第{n}道很特别的题目",
+            "question": f"{area}的第{n}道特别的题",
             "options": ["一", "二"],
             "answer": "A",
             "subject": area,
@@ -95,7 +95,7 @@ def test_contaminated_items_stand_apart(tmp_path: Path, questions: Path) -> None
 
 
 def test_choice_items_are_looked_for_without_their_wrapping(tmp_path: Path, choices: Path) -> None:
-    row = {"question": "医学的第3道很特别的题目", "answer": "选一。"}
+    row = {"question": "医学的第3道特别的题", "answer": "选一。"}
     learnt = written(tmp_path / "train.jsonl", [row])
     engine = SayingEngine(lambda _: "A")
     made = plan(tmp_path / "out", {"choice": choices})

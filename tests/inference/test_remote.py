@@ -54,11 +54,8 @@ def test_answers_come_in_order_and_are_not_asked_twice(tmp_path: Path) -> None:
 
 
 def test_history_goes_with_the_question_and_a_cut_answer_says_so(tmp_path: Path) -> None:
-    said = (
-        *QUESTIONS[0].messages,
-        Message(role="assistant", content="答"),
-        Message(role="user", content="再问", input="料"),
-    )
+    more = (Message(role="assistant", content="答"), Message(role="user", content="再问", input="料"))
+    said = (*QUESTIONS[0].messages, *more)
     question = QUESTIONS[0].model_copy(update={"messages": said})
     with serving(lambda body, _: Act(body=completion("半句", finish="length"))) as stub:
         (answer,) = answer_remotely(asking(stub), [question], tmp_path / "a.jsonl")

@@ -58,9 +58,8 @@ def test_scores_report_and_terminal(run: Run, tmp_path: Path) -> None:
     assert scores["figures"]["letter_consistent"]["value"] == 0
     assert "33.3%" in Path("out/report.md").read_text(encoding="utf-8")
     asked = engine.asked
-    out = run(
-        "choice", "--base", "some/base", "--data", "c.jsonl", "--out", "out", "--shuffles", "2", "--rescore", "--json"
-    )
+    same = ("choice", "--base", "some/base", "--data", "c.jsonl", "--out", "out", "--shuffles", "2")
+    out = run(*same, "--rescore", "--json")
     assert json.loads(out)["scores"][0]["figures"] == scores["figures"]
     assert engine.asked == asked
 
@@ -126,7 +125,7 @@ def test_a_model_behind_an_api(run: Run, tmp_path: Path) -> None:
         (("choice", "--base", "b"), "--data"),
         (("choice", "open", "--base", "b", "--data", "c.jsonl"), "哪一个"),
         (
-            ("choice", "--base", "b", "--api-base", "http://127.0.0.1:1/v1", "--model", "m", "--data", "c.jsonl"),
+            ("choice", "--base", "b", "--api-base", "http://127.0.0.1:1/v1", "--model", "m"),
             "--api-base",
         ),
         (("choice", "--base", "b", "--with-base", "--data", "c.jsonl"), "--with-base"),

@@ -55,11 +55,9 @@ def _of_files(source: Source) -> list[Item[Gold | None]]:
 
 def _item(turn: Turn) -> Item[Gold | None]:
     gold = turn.gold
-    said = [
-        Message(role=role, content=text)
-        for question, answer in turn.before
-        for role, text in (("user", question), ("assistant", answer))
-    ]
+    said: list[Message] = []
+    for question, answer in turn.before:
+        said += [Message(role="user", content=question), Message(role="assistant", content=answer)]
     return Item(
         id=gold.id,
         group=(*gold.entities, gold.id)[0],
