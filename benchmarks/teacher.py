@@ -22,12 +22,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from bentsao.construction.teacher.asking import Asking
-from bentsao.construction.teacher.jobs import Job
+from bentsao.construction.teacher.jobs import WritingJob
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
 from bentsao.construction.teacher.writing import Doing, write
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.client import Endpoint
 
 PAIR = {
@@ -88,10 +88,10 @@ def serve_stub(port: int, latency: float) -> None:
     asyncio.run(run())
 
 
-def many_jobs(asking: Asking, count: int) -> list[Job[Any]]:
+def many_jobs(asking: Asking, count: int) -> list[WritingJob[Any]]:
     """So many jobs of the sample knowledge base, in several rounds."""
     with KnowledgeBase.open(sample_kb()) as kb:
-        jobs: list[Job[Any]] = []
+        jobs: list[WritingJob[Any]] = []
         seed = 0
         while len(jobs) < count:
             # Another seed is another style, so mostly another request.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -118,7 +117,7 @@ def test_beyond_the_window_several_tokens_are_refused(base: Base, converted: CTr
 
 def test_probabilities_sum_to_one(base: Base) -> None:
     engine = TransformersEngine(base, FORMATS["plain"])
-    words = base.model.get_input_embeddings().weight.shape[0]  # pyright: ignore[reportOptionalMemberAccess]
+    words = cast(Any, base.model).get_input_embeddings().weight.shape[0]
     weights = engine.weigh([PROMPTS[0]], [[[word] for word in range(words)]])[0]
     assert sum(2.718281828459045**one.logprob for one in weights) == pytest.approx(1, abs=1e-4)
     assert sum(one.greedy for one in weights) == 1

@@ -22,6 +22,7 @@ COMMANDS = {
     "chat": "bentsao.apps.commands.chat:chat",
     "kb": "bentsao.apps.commands.kb:app",
     "build": "bentsao.apps.commands.build:app",
+    "evaluate": "bentsao.apps.commands.evaluate:app",
     "experiment": "bentsao.apps.commands.experiment:app",
     "bases": "bentsao.apps.commands.bases:app",
     "doctor": "bentsao.apps.commands.doctor:doctor",

@@ -162,13 +162,21 @@ def figures(scores: Sequence[Score], *, seed: int = 0) -> dict[str, Figure]:
 def affirms(answer: str, value: str) -> bool:
     """Whether an answer affirms the value it was asked about.
 
-    Denial is read from the sentence that names the value; where none does, from the first sentence.
+    It must name the value and not deny it (`denies`).
+    """
+    wanted = normalise(value).text
+    return wanted in normalise(without_marks(answer)).text and not denies(answer, value)
+
+
+def denies(answer: str, value: str) -> bool:
+    """Whether an answer denies the value it was asked about, in so many words.
+
+    Denial is read from its first sentence and from the first that names the value.
     """
     sentences = [part for part in re.split(r"(?<=[。！？\n])", without_marks(answer)) if part.strip()]
     wanted = normalise(value).text
     naming = [part for part in sentences if wanted in normalise(part).text]
-    looked_at = naming[:1] or sentences[:1]
-    return bool(naming) and not any(_DENIAL.search(part.replace(value, "")) for part in (*looked_at, *sentences[:1]))
+    return any(_DENIAL.search(part.replace(value, "")) for part in (*naming[:1], *sentences[:1]))
 
 
 _DENIAL = re.compile(

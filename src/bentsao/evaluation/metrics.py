@@ -31,7 +31,7 @@ def _sacrebleu() -> tuple[Any, Any]:
 
 
 def rouge_l(answer: str, reference: str) -> float:
-    """ROUGE-L: F1 of the longest common subsequence of characters, blanks left out (Lin 2004); 0 where none is common."""
+    """ROUGE-L: F1 of the longest common subsequence of characters, blanks left out (Lin 2004)."""
     ours, theirs = "".join(answer.split()), "".join(reference.split())
     common = _common(ours, theirs)
     return 2 * common / (len(ours) + len(theirs)) if common else 0.0

@@ -31,7 +31,7 @@ def measured(
     """
     found: dict[str, Measured] = {}
     for name, measure in measures.items():
-        concerned = [one for one in verdicts if measure.above in one.scores]
+        concerned = [one for one in verdicts if measure.above in one.scores or one.unscored]
         if measure.whole is not None:
             concerned = [one for one in verdicts if not one.unscored]
             value = measure.whole([one.answer for one in concerned])
@@ -40,7 +40,7 @@ def measured(
             continue
         if not concerned:
             continue
-        scored = [one for one in concerned if one.scores[measure.above] is not None]
+        scored = [one for one in concerned if one.scores.get(measure.above) is not None]
         unscored = len(concerned) - len(scored)
         if len(scored) < coverage * len(concerned) or not scored:
             found[name] = Measured(n=len(scored), unscored=unscored, withheld=True)

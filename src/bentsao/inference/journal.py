@@ -56,8 +56,9 @@ class Journal(Generic[K]):
     """The answers on disk: the journal while a run lasts, `out` at its end, the manifest all the time.
 
     record: what is kept of each question (Answer, mostly). answers: those that are there, by the question's id.
-    settings: all that decides what the answers are. restart: leave out whatever was answered before. Questions must have ids of their own (ValueError). Raises
-    ConfigError if `out` holds answers made with other settings or to other questions, or is not ours.
+    settings: all that decides what the answers are. restart: leave out whatever was answered before. Questions must
+    have ids of their own (ValueError). Raises ConfigError if `out` holds answers made with other settings or to other
+    questions, or is not ours.
 
     Its order of writing keeps one promise: an answer found on disk was made with the manifest's settings, for the
     question whose hash the manifest has.

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bentsao.construction.teacher.asking import Asking
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.calling import Patience
 from bentsao.models.remote.client import Endpoint
 

@@ -11,10 +11,10 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
-from bentsao.construction.teacher.asking import Asking
 from bentsao.construction.teacher.qa import QAPlan
 from bentsao.construction.teacher.writing import write_qa
 from bentsao.knowledge.store import KnowledgeBase
+from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.journal import Journal
 from tests.construction.teacher.conftest import Settings
 from tests.models.remote.server import Act, StubServer, completion, good_text, serving

@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bentsao.construction.teacher.replies import Dialogue, Pairs, ReplyError, check_numbers, read
+from bentsao.construction.teacher.replies import Dialogue, Pairs, check_numbers
 from bentsao.core.records import Record
 from bentsao.models.remote.exchange import Reply, Usage, read_reply
+from bentsao.models.remote.reading import ReplyError, read
 from tests.models.remote.server import completion
 
 PAIRS = {"pairs": [{"question": "感冒有什么症状？", "answer": "鼻塞。", "facts": [1]}]}

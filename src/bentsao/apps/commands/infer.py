@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, printable, report, warn_before
+from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
@@ -28,6 +29,7 @@ from bentsao.inference.engine import Engine
 from bentsao.inference.grounded.batch import answer_all_grounded
 from bentsao.inference.notice import NOTICE
 from bentsao.inference.safety import alarm_text, with_alarm
+from bentsao.inference.remote import answer_remotely
 from bentsao.inference.session import Session
 from bentsao.inference.summary import Summary, summarize
 
@@ -52,6 +54,7 @@ def infer(
         bool, Parameter(help="依据知识库回答，每个回答带着它的依据（见 bentsao answer）", negative=())
     ] = False,
     grounding: Grounding = GROUNDING,
+    remote: Remote = NO_REMOTE,
     batch_rows: Annotated[int, Parameter(help="每批最多几个问题；内存不足时会自动减半")] = 16,
     text: Annotated[Path | None, Parameter(help="另写一份给人读的纯文本：问题、回答，急症提示在回答之前")] = None,
     show: Annotated[int, Parameter(help="在终端显示前几个回答；-1 为全部")] = 10,
@@ -72,14 +75,20 @@ def infer(
         raise ConfigError("--with-base 是把适配器与它的基座并排比较：请给出 --adapter，且不与 --question 同用。")
     if batch_rows < 1:
         raise ConfigError(f"--batch-rows {batch_rows} 应不小于 1。")
+    api = remote.chosen(decoding.max_new_tokens)
+    if api and (question is not None or with_base or on_facts or model != MODEL):
+        raise ConfigError("--api-base 由接口上的模型回答一个文件，不与模型、--question、--with-base、--grounded 同用。")
     if question is not None:
         warn_before(question)
         _answer_one(model.open(), question, decoding)
         return
     questions = read_questions(source) if source else _example_questions()
-    label = _label(source, grounding.bundle or (chosen.adapter if model.use_lora else None), model.base)
+    own = grounding.bundle or (chosen.adapter if model.use_lora else None)
+    label = _label(source, None, api.model) if api else _label(source, own, model.base)
     target = out or Path("runs", "infer", f"{label}{'-grounded' if on_facts else ''}.jsonl")
-    if on_facts:
+    if api:
+        answers = _with_progress(len(questions), partial(answer_remotely, api, questions, target, restart=restart))
+    elif on_facts:
         with opened_answerer(grounding, model, decoding) as answerer:
             ask = partial(answer_all_grounded, answerer, questions, target, rows=batch_rows, restart=restart)
             answers = _with_progress(len(questions), ask)

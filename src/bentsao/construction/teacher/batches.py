@@ -12,14 +12,14 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from bentsao.construction.teacher.jobs import Job, next_step
-from bentsao.construction.teacher.running import Ended, Progress
 from bentsao.core.files import sha256_text
 from bentsao.models.remote.budget import Budget
 from bentsao.models.remote.calling import GivenUpError, Patience
 from bentsao.models.remote.client import CallError, Client, now
 from bentsao.models.remote.exchange import RemoteError, Request, Usage, read_reply
+from bentsao.models.remote.jobs import Job, next_step
 from bentsao.models.remote.journal import Batch, BatchDone, BatchPlanned, BatchTaken, Journal, Sent
+from bentsao.models.remote.running import Ended, Progress
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 100_000_000
 """What a batch may hold."""

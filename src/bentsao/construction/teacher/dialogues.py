@@ -12,13 +12,15 @@ from pathlib import Path
 from pydantic import Field
 
 from bentsao.construction.teacher import prompts
-from bentsao.construction.teacher.asking import Asking
 from bentsao.construction.teacher.checking import Beyond, Checked, Verifier, check_dialogue
-from bentsao.construction.teacher.jobs import Job
-from bentsao.construction.teacher.replies import MOST_TURNS, Dialogue, read
+from bentsao.construction.teacher.jobs import WritingJob
+from bentsao.construction.teacher.replies import MOST_TURNS, Dialogue
 from bentsao.core.records import Record
 from bentsao.knowledge import contents
 from bentsao.knowledge.store import KnowledgeBase, Passage
+from bentsao.models.remote.asking import Asking
+from bentsao.models.remote.prompts import fenced, fill
+from bentsao.models.remote.reading import read
 
 
 class DialoguePlan(Record):
@@ -37,22 +39,22 @@ class DialoguePlan(Record):
     prompts: Path | None = None
 
 
-def dialogue_jobs(kb: KnowledgeBase, asking: Asking, plan: DialoguePlan, beyond: Beyond) -> list[Job[Dialogue]]:
+def dialogue_jobs(kb: KnowledgeBase, asking: Asking, plan: DialoguePlan, beyond: Beyond) -> list[WritingJob[Dialogue]]:
     """The calls for dialogues about the literature of a knowledge base, the same for the same seed.
 
     beyond: what becomes of sentences that go beyond their paper. Raises ConfigError for a prompt that cannot be filled.
     """
     check = Verifier(kb)
     prompt, again = prompts.load("dialogue", plan.prompts), prompts.load("again", plan.prompts)
-    jobs: dict[str, Job[Dialogue]] = {}
+    jobs: dict[str, WritingJob[Dialogue]] = {}
     for passage in _chosen(kb, plan):
         draw = random.Random(f"{plan.seed} {passage.identifier} {passage.title}")
         lengths = list(range(plan.turns[0], plan.turns[1] + 1))
         draw.shuffle(lengths)
         for turn in range(plan.rounds):
-            values = {"passage": prompts.fenced(_shown(passage)), "turns": str(lengths[turn % len(lengths)])}
-            request = asking.request(prompts.fill(prompt, values), Dialogue)
-            jobs[request.key] = Job(
+            values = {"passage": fenced(_shown(passage)), "turns": str(lengths[turn % len(lengths)])}
+            request = asking.request(fill(prompt, values), Dialogue)
+            jobs[request.key] = WritingJob(
                 name=passage.identifier or passage.title,
                 source=passage.source,
                 request=request,

@@ -1,86 +1,25 @@
-"""What there is to ask: one job a call, with the way its reply is read and asked for again."""
+"""What the teacher is asked for: a job that knows where its material comes from and what may be kept of a reply."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 from bentsao.construction.teacher.checking import Checked
-from bentsao.construction.teacher.replies import ReplyError
 from bentsao.core.records import Source
-from bentsao.models.remote.exchange import Reply, Request, Turn
+from bentsao.models.remote.jobs import Job
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True)
-class Job(Generic[T]):
-    """One thing to be written.
+class WritingJob(Job[T]):
+    """One thing to be written; `name` is the entity or passage it is about, the group of its rows.
 
-    `name`: the entity or passage it is about, the group of its rows. `read` makes of a reply what is wanted, or raises
-    ReplyError. `check` says what of it may be kept: one or several rows. `again`: the words that ask for a reply once
-    more. `source`: where what it was given comes from.
+    `source`: where what the teacher was given comes from. `check`: what of a reply may be kept, one
+    or several rows.
     """
 
-    name: str
     source: Source
-    request: Request
-    read: Callable[[Reply], T]
     check: Callable[[T], Sequence[Checked]]
-    again: str
-
-
-@dataclass(frozen=True)
-class Got(Generic[T]):
-    """A job done: what was read, and the reply it was read from."""
-
-    value: T
-    reply: Reply
-
-
-@dataclass(frozen=True)
-class Invalid:
-    """A job whose reply was no use the second time either; both replies, and what was wrong with the last."""
-
-    reason: str
-    detail: str
-    replies: tuple[Reply, Reply]
-
-
-Known = Callable[[str], Reply | None]
-"""The reply to a request by its key; None where it has none (`Journal.reply`)."""
-
-
-def next_step(job: Job[T], known: Known) -> Request | Got[T] | Invalid:
-    """Where a job stands: the request that is to be made next, or how it ended.
-
-    Asks nothing and remembers nothing: what is known decides, so that a run taken up again stands where it was.
-    """
-    first = known(job.request.key)
-    if first is None:
-        return job.request
-    try:
-        return Got(job.read(first), first)
-    except ReplyError as error:
-        request = asked_again(job, first, error)
-    second = known(request.key)
-    if second is None:
-        return request
-    try:
-        return Got(job.read(second), second)
-    except ReplyError as error:
-        return Invalid(error.reason, error.detail, (first, second))
-
-
-def asked_again(job: Job[T], reply: Reply, error: ReplyError) -> Request:
-    """The request with the reply it got, and what is wrong with it."""
-    request = job.request
-    wish = job.again.replace("$error", error.detail).strip()
-    if reply.finish == "unreadable" or not reply.text.strip():
-        # There is nothing to show the model, and most want users and assistant to take turns.
-        *before, last = request.messages
-        turns = (*before, Turn(last.role, f"{last.content}\n\n{wish}"))
-    else:
-        turns = (*request.messages, Turn("assistant", reply.text), Turn("user", wish))
-    return Request(request.model, turns, request.parameters)

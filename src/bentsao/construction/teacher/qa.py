@@ -11,17 +11,19 @@ from pathlib import Path
 from pydantic import Field
 
 from bentsao.construction.teacher import prompts
-from bentsao.construction.teacher.asking import Asking
 from bentsao.construction.teacher.checking import REPEATED, Beyond, Checked, Verifier, check_pair
-from bentsao.construction.teacher.jobs import Job
-from bentsao.construction.teacher.replies import Pairs, check_numbers, read
+from bentsao.construction.teacher.jobs import WritingJob
+from bentsao.construction.teacher.replies import Pairs, check_numbers
 from bentsao.core.grounding import fact_line
 from bentsao.core.records import Fact, Record
 from bentsao.knowledge import contents
 from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import KINDS, Kind
 from bentsao.knowledge.store import Entity, KnowledgeBase
+from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.exchange import Reply
+from bentsao.models.remote.prompts import fenced, fill
+from bentsao.models.remote.reading import read
 
 LONGEST = 3000
 """Characters of facts in a call; more are divided among several."""
@@ -46,7 +48,7 @@ class QAPlan(Record):
     prompts: Path | None = None
 
 
-def qa_jobs(kb: KnowledgeBase, asking: Asking, plan: QAPlan, beyond: Beyond) -> list[Job[Pairs]]:
+def qa_jobs(kb: KnowledgeBase, asking: Asking, plan: QAPlan, beyond: Beyond) -> list[WritingJob[Pairs]]:
     """The calls for questions and answers about a knowledge base, by entity, the same for the same seed.
 
     beyond: what becomes of answers that go beyond their facts. Raises ConfigError for a prompt that cannot be filled.
@@ -54,19 +56,19 @@ def qa_jobs(kb: KnowledgeBase, asking: Asking, plan: QAPlan, beyond: Beyond) -> 
     check = Verifier(kb)
     prompt, again = prompts.load("qa", plan.prompts), prompts.load("again", plan.prompts)
     styles = [line for line in prompts.load("styles", plan.prompts).splitlines() if line.strip()]
-    jobs: dict[str, Job[Pairs]] = {}
+    jobs: dict[str, WritingJob[Pairs]] = {}
     for entity in _chosen(kb, plan):
         for number, facts in enumerate(_divided(kb.facts(entity.id), plan.facts)):
             for turn in range(plan.rounds):
                 values = {
                     "entity": _line(entity.name),
                     "kind": KINDS[entity.kind],
-                    "facts": prompts.fenced("\n".join(f"{n}. {fact_line(fact)}" for n, fact in enumerate(facts, 1))),
+                    "facts": fenced("\n".join(f"{n}. {fact_line(fact)}" for n, fact in enumerate(facts, 1))),
                     "count": str(min(plan.pairs, 2 * len(facts))),
                     "style": styles[_first_style(entity, number, plan.seed, len(styles), turn)],
                 }
-                request = asking.request(prompts.fill(prompt, values), Pairs)
-                jobs[request.key] = Job(
+                request = asking.request(fill(prompt, values), Pairs)
+                jobs[request.key] = WritingJob(
                     name=entity.name,
                     source=facts[0].source,
                     request=request,

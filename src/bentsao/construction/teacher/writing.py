@@ -10,22 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentsao.construction.teacher.asking import Asking
 from bentsao.construction.teacher.batches import ask_in_batches
 from bentsao.construction.teacher.checking import Beyond, Checked
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
-from bentsao.construction.teacher.jobs import Got, Invalid, Job, next_step
+from bentsao.construction.teacher.jobs import WritingJob
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
-from bentsao.construction.teacher.running import Ended, Progress, ask_all
 from bentsao.core.files import write_jsonl
 from bentsao.core.records import Conversation, Made, Record
 from bentsao.knowledge.store import KnowledgeBase
-from bentsao.models.remote.budget import Budget, Estimate, estimate
-from bentsao.models.remote.calling import Caller
+from bentsao.models.remote.asking import Asking
+from bentsao.models.remote.budget import Budget
 from bentsao.models.remote.client import Client
-from bentsao.models.remote.exchange import RemoteError, Reply, Request
+from bentsao.models.remote.exchange import RemoteError, Reply
+from bentsao.models.remote.jobs import Got, Invalid, next_step
 from bentsao.models.remote.journal import Journal
-from bentsao.models.remote.limits import Limits
+from bentsao.models.remote.running import Ended, Progress, all_answered, ask_jobs
 
 QA_TOKENS, DIALOGUE_TOKENS = 700, 900
 """About how many tokens a reply has, for estimates."""
@@ -129,24 +128,7 @@ def write_dialogues(
     return write("dialogue", dialogue_jobs(kb, asking, plan, beyond), asking, journal, doing)
 
 
-def estimate_jobs(jobs: Sequence[Job[Any]], asking: Asking, journal: Path, output_tokens: int) -> Estimate:
-    """What jobs will take, before anything is sent. A journal that is not there answers nothing and is not made."""
-    known: set[str] = set()
-    if journal.exists():
-        with Journal(journal) as book:
-            known = {job.request.key for job in jobs if job.request.key in book}
-    return estimate(
-        (job.request for job in jobs),
-        known,
-        output_tokens=output_tokens,
-        prices=asking.prices,
-        concurrency=asking.concurrency,
-        requests_per_minute=asking.requests_per_minute,
-        tokens_per_minute=asking.tokens_per_minute,
-    )
-
-
-def write(form: str, jobs: Sequence[Job[Any]], asking: Asking, journal: Path, doing: Doing) -> Written:
+def write(form: str, jobs: Sequence[WritingJob[Any]], asking: Asking, journal: Path, doing: Doing) -> Written:
     """Have jobs done and make conversations of what came.
 
     A run that stopped or was killed goes on with the same call: what the journal has is not asked again, and the rows
@@ -174,26 +156,23 @@ def write(form: str, jobs: Sequence[Job[Any]], asking: Asking, journal: Path, do
     return Written(written.rows, written.failures, summary)
 
 
-async def _ask(jobs: Sequence[Job[Any]], asking: Asking, journal: Journal, doing: Doing) -> Ended:
+async def _ask(jobs: Sequence[WritingJob[Any]], asking: Asking, journal: Journal, doing: Doing) -> Ended:
     def tell(progress: Progress) -> None:
         doing.progress(progress, journal)
 
-    budget = Budget(asking.max_tokens, asking.max_money, asking.prices, journal.charged)
-    endpoint = asking.endpoint.model_copy(update={"connections": asking.concurrency})
-    if all(not isinstance(next_step(job, journal.reply), Request) for job in jobs):
-        return Ended(answered=len(jobs))  # nothing to ask: no key, no server needed
-    async with Client(endpoint) as client:
-        if doing.batch:
-            return await ask_in_batches(
-                jobs, client, journal, budget, asking.patience, poll=doing.poll, stop=doing.stop, progress=tell
-            )
+    if not doing.batch:
         if journal.batches:
             raise RemoteError(
                 f"日志 {journal.path} 里有没取回的批次。请加 --batch 再运行，先把它取回来，免得重复付费。"
             )
-        limits = Limits(asking.requests_per_minute, asking.tokens_per_minute)
-        caller = Caller(client, journal, budget, limits, asking.patience)
-        return await ask_all(jobs, caller, concurrency=asking.concurrency, stop=doing.stop, progress=tell)
+        return await ask_jobs(jobs, asking, journal, stop=doing.stop, progress=tell)
+    if all_answered(jobs, journal):
+        return Ended(answered=len(jobs))
+    budget = Budget(asking.max_tokens, asking.max_money, asking.prices, journal.charged)
+    async with Client(asking.endpoint) as client:
+        return await ask_in_batches(
+            jobs, client, journal, budget, asking.patience, poll=doing.poll, stop=doing.stop, progress=tell
+        )
 
 
 @dataclass
@@ -208,7 +187,7 @@ class _Rows:
     beyond: int = 0
     left: int = 0
 
-    def take(self, job: Job[Any], journal: Journal, ended: Ended) -> None:
+    def take(self, job: WritingJob[Any], journal: Journal, ended: Ended) -> None:
         """What became of a job."""
         step = next_step(job, journal.reply)
         if isinstance(step, Got):
@@ -222,11 +201,11 @@ class _Rows:
         else:
             self.left += 1
 
-    def _fail(self, job: Job[Any], reason: str, detail: str, replies: tuple[str, ...]) -> None:
+    def _fail(self, job: WritingJob[Any], reason: str, detail: str, replies: tuple[str, ...]) -> None:
         key = job.request.key
         self.failures.append(Failure(job=job.name, request=key, reason=reason, detail=detail, replies=replies))
 
-    def _keep(self, job: Job[Any], reply: Reply, found: Iterable[Checked]) -> None:
+    def _keep(self, job: WritingJob[Any], reply: Reply, found: Iterable[Checked]) -> None:
         for number, checked in enumerate(found, start=1):
             if checked.dropped:
                 self.dropped[checked.dropped] += 1

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
+from pydantic import Field
+
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Answer, Message, Question, Record
 from bentsao.inference.engine import Weight
@@ -82,8 +84,8 @@ class Verdict(Record):
     expected: str = ""
     said: str = ""
     right: bool | None = None
-    tags: dict[str, str] = {}
-    scores: dict[str, float | None] = {}
+    tags: dict[str, str] = Field(default_factory=dict)
+    scores: dict[str, float | None] = Field(default_factory=dict)
     unscored: str = ""
     contaminated: str = ""
 
@@ -130,10 +132,11 @@ class Source:
 
 @dataclass(frozen=True)
 class Task(Generic[T]):
-    """A task. split: the tag that figures are also given by. tokens: of an answer at the most, unless the user says so.
+    """A task.
 
-    load: the items of a source. judge: verdicts on items and their responses, in the items' order. grounded: whether a
-    system with a knowledge base answers from it here. data: "file": only from a file; "kb": a file, or composed from a
+    splits: the tags that figures are also given by. tokens: of an answer at the most, unless the user says so. load:
+    the items of a source. judge: verdicts on items and their responses, in the items' order. grounded: whether a system
+    with a knowledge base answers from it here. data: "file": only from a file; "kb": a file, or composed from a
     knowledge base.
     """
 
@@ -141,12 +144,19 @@ class Task(Generic[T]):
     title: str
     about: str
     load: Callable[[Source], list[Item[T]]]
-    judge: Callable[[Sequence[Item[T]], Sequence[Response], Source], list[Verdict]]
+    judge: Callable[[Sequence[Item[T]], Sequence[Response]], list[Verdict]]
     measures: Mapping[str, Measure]
     data: Literal["file", "kb"] = "file"
-    split: str = ""
+    splits: tuple[str, ...] = ()
     tokens: int = 256
     grounded: bool = False
+
+
+def each(
+    one: Callable[[Item[T], Response], Verdict],
+) -> Callable[[Sequence[Item[T]], Sequence[Response]], list[Verdict]]:
+    """A task's `judge` where every item is judged by itself."""
+    return lambda items, responses: [one(*pair) for pair in zip(items, responses, strict=True)]
 
 
 def needed_files(source: Source, task: str, form: str) -> tuple[Path, ...]:

@@ -6,12 +6,17 @@ import asyncio
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from bentsao.construction.teacher.jobs import Job, next_step
-from bentsao.models.remote.budget import BudgetReachedError
+from bentsao.models.remote.asking import Asking
+from bentsao.models.remote.budget import Budget, BudgetReachedError, Estimate, estimate
 from bentsao.models.remote.calling import Caller, GivenUpError
+from bentsao.models.remote.client import Client
 from bentsao.models.remote.exchange import Request
+from bentsao.models.remote.jobs import Job, next_step
+from bentsao.models.remote.journal import Journal
+from bentsao.models.remote.limits import Limits
 
 SYNC_SECONDS = 1.0
 """How often the journal is forced to the disk; a kill of the process loses nothing in between, a power cut may."""
@@ -40,6 +45,50 @@ class Ended:
 
 
 INTERRUPTED = "已按要求停下。已得到的回答都在日志里，再运行同一命令即可接着做。"
+
+
+def estimate_jobs(jobs: Sequence[Job[Any]], asking: Asking, journal: Path, output_tokens: int) -> Estimate:
+    """What jobs will take, before anything is sent. A journal that is not there answers nothing and is not made.
+
+    output_tokens: expected of a reply.
+    """
+    known: set[str] = set()
+    if journal.exists():
+        with Journal(journal) as book:
+            known = {job.request.key for job in jobs if job.request.key in book}
+    return estimate(
+        (job.request for job in jobs),
+        known,
+        output_tokens=output_tokens,
+        prices=asking.prices,
+        concurrency=asking.concurrency,
+        requests_per_minute=asking.requests_per_minute,
+        tokens_per_minute=asking.tokens_per_minute,
+    )
+
+
+def all_answered(jobs: Sequence[Job[Any]], journal: Journal) -> bool:
+    """Whether the journal has all that the jobs need: then no key and no server is needed."""
+    return all(not isinstance(next_step(job, journal.reply), Request) for job in jobs)
+
+
+async def ask_jobs(
+    jobs: Sequence[Job[Any]],
+    asking: Asking,
+    journal: Journal,
+    *,
+    stop: Callable[[], bool] = lambda: False,
+    progress: Callable[[Progress], None] = lambda _: None,
+) -> Ended:
+    """`ask_all` with everything that it takes, as the settings say it."""
+    if all_answered(jobs, journal):
+        return Ended(answered=len(jobs))
+    budget = Budget(asking.max_tokens, asking.max_money, asking.prices, journal.charged)
+    endpoint = asking.endpoint.model_copy(update={"connections": asking.concurrency})
+    limits = Limits(asking.requests_per_minute, asking.tokens_per_minute)
+    async with Client(endpoint) as client:
+        caller = Caller(client, journal, budget, limits, asking.patience)
+        return await ask_all(jobs, caller, concurrency=asking.concurrency, stop=stop, progress=progress)
 
 
 async def ask_all(
