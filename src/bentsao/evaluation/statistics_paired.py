@@ -76,7 +76,7 @@ def difference(
         return Difference(n=0)
     names = {name: place for place, name in enumerate(dict.fromkeys(groups or map(str, range(len(gaps)))))}
     places = [names[name] for name in groups] if groups else list(range(len(gaps)))
-    sums = np.bincount(places, weights=gaps, minlength=len(names))
+    sums = np.bincount(places, weights=gaps, minlength=len(names)).astype(float)
     sizes = np.bincount(places, minlength=len(names)).astype(float)
     rng = np.random.default_rng(seed)
     drawn: list[float] = []

@@ -12,7 +12,7 @@ from bentsao.evaluation.statistics import RESAMPLES
 
 PRIOR = 0.5
 """Wins that each system starts with against each other: who never won has a finite strength."""
-STEPS, CLOSE = 2000, 1e-7
+STEPS, CLOSE, RIDGE = 50, 1e-8, 1e-9
 
 
 class Match(Record):
@@ -42,7 +42,7 @@ def bradley_terry(matches: Sequence[Match], *, seed: int = 0, prior: float = PRI
     """Strengths such that P(a beats b) = 1 / (1 + e^(b − a)) (Bradley and Terry 1952), strongest first.
 
     A tie is half a win for each. The interval is the percentile bootstrap's over groups, 10,000 times. prior: see
-    PRIOR; 0 is the maximum likelihood, which exists only if everyone has beaten someone in every division of the systems.
+    PRIOR; 0 is the maximum likelihood, which exists only if in every division of the systems both sides have won.
     """
     systems = list(dict.fromkeys(name for match in matches for name in (match.first, match.second)))
     if len(systems) < 2:
@@ -83,15 +83,23 @@ def bradley_terry(matches: Sequence[Match], *, seed: int = 0, prior: float = PRI
 
 
 def _fit(wins: NDArray[np.float64]) -> NDArray[np.float64]:
-    """ln strengths (tables × systems) of tables of wins (tables × systems × systems): MM, Hunter 2004."""
+    """ln strengths (tables × systems) of tables of wins (tables × systems × systems): Newton's steps on the likelihood.
+
+    A step is at most 1, so that none overshoots; without a prior a strength that has no limit stops at STEPS.
+    """
     played = wins + wins.transpose(0, 2, 1)
     won = wins.sum(axis=2)
-    strength = np.ones(won.shape)
+    systems = wins.shape[1]
+    # Strengths are known up to a constant: the added matrix holds their mean at 0, and keeps the rest invertible.
+    fixed = np.ones((systems, systems)) + RIDGE * np.eye(systems)
+    found = np.zeros(won.shape)
     for _ in range(STEPS):
-        new = won / (played / (strength[:, :, None] + strength[:, None, :])).sum(axis=2)
-        new /= np.exp(np.log(new).mean(axis=1, keepdims=True))
-        moved = float(np.abs(new / strength - 1).max())
-        strength = new
-        if moved < CLOSE:
+        beats = 1 / (1 + np.exp(found[:, None, :] - found[:, :, None]))
+        slope = won - (played * beats).sum(axis=2)
+        weight = played * beats * (1 - beats)
+        bend = np.eye(systems) * weight.sum(axis=2)[:, :, None] - weight + fixed
+        step = np.clip(np.linalg.solve(bend, slope[:, :, None])[:, :, 0], -1, 1)
+        found += step
+        if float(np.abs(step).max()) < CLOSE:
             break
-    return np.log(strength)
+    return found - found.mean(axis=1, keepdims=True)
