@@ -162,8 +162,9 @@ def test_a_dead_server_ends_the_run_and_keeps_what_came(answers: Make, judging: 
 def test_the_budget_stops_the_run_and_says_so(answers: Make, judging: Run) -> None:
     found = answers(甲=[f"好{n}" for n in range(12)])
     with serving(honestly) as server:
-        result = judging(found, server.url, max_tokens=5800, concurrency=1)
-        assert 0 < sum(server.came.values()) < 12
+        most = planned(found, server.url).jobs[0].request.most.total
+        result = judging(found, server.url, max_tokens=most + 4 * 150, concurrency=1)
+        assert sum(server.came.values()) == 5
     assert "预算到了" in result.spent.stopped
     assert set(result.scores[0].unscored) == {"没有做"}
     assert result.scores[0].measures == {}
