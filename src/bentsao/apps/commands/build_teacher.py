@@ -10,7 +10,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 from rich.console import Console
 
-from bentsao.apps.commands.remote import NO_REMOTE, Interrupt, RemoteFlags, RunBar, describe_estimate, duration
+from bentsao.apps.commands.calls import NO_CALLS, CallFlags, Interrupt, RunBar, describe_estimate, duration
 from bentsao.construction.teacher.checking import Beyond
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
 from bentsao.construction.teacher.jobs import WritingJob
@@ -33,7 +33,7 @@ from bentsao.models.remote.running import estimate_jobs
 class TeacherFlags:
     """The flags of `--writer teacher`."""
 
-    remote: Annotated[RemoteFlags, Parameter(name="*")] = NO_REMOTE
+    remote: Annotated[CallFlags, Parameter(name="*")] = NO_CALLS
     model: Annotated[str | None, Parameter(name="--teacher-model", help="模型名，按服务端的叫法")] = None
     temperature: Annotated[float | None, Parameter(help="采样温度；负数表示不发送这一项")] = 0.7
     beyond: Annotated[Beyond, Parameter(help="超出资料的内容：drop 丢弃，keep 保留并标明")] = "drop"

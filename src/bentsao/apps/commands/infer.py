@@ -28,8 +28,8 @@ from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine
 from bentsao.inference.grounded.batch import answer_all_grounded
 from bentsao.inference.notice import NOTICE
-from bentsao.inference.safety import alarm_text, with_alarm
 from bentsao.inference.remote import answer_remotely
+from bentsao.inference.safety import alarm_text, with_alarm
 from bentsao.inference.session import Session
 from bentsao.inference.summary import Summary, summarize
 

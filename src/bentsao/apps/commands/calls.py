@@ -25,7 +25,7 @@ from bentsao.models.remote.running import Progress as Reached
 
 
 @dataclass(frozen=True)
-class RemoteFlags:
+class CallFlags:
     """Where a remote model is, how it is asked, and what may be spent."""
 
     api_base: Annotated[
@@ -90,7 +90,7 @@ class RemoteFlags:
         return value
 
 
-NO_REMOTE = RemoteFlags()
+NO_CALLS = CallFlags()
 
 
 def describe_estimate(found: Estimate) -> str:

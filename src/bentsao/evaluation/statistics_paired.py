@@ -1,0 +1,184 @@
+"""Two systems on the same items: is the difference more than chance, and how many items would show it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import NDArray
+
+from bentsao.core.records import Record
+from bentsao.evaluation.statistics import RESAMPLES
+
+LEVEL, POWER = 0.05, 0.8
+EXACT_GROUPS = 13
+"""Up to so many groups all 2^n sign flips are counted; they are fewer than RESAMPLES."""
+
+
+class McNemar(Record):
+    """Items right in both, in the first only, in the second only, in neither; `p` two-sided and exact."""
+
+    both: int
+    first: int
+    second: int
+    neither: int
+    p: float
+
+
+def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
+    """McNemar's test (1947) by the binomial: of the items where the two differ, each is as likely to favour either.
+
+    For items that stand alone; where several belong to one group, `difference` is the test.
+    """
+    pairs = [(bool(a), bool(b)) for a, b in zip(first, second, strict=True)]
+    only_first, only_second = pairs.count((True, False)), pairs.count((False, True))
+    differing = only_first + only_second
+    tail = sum(math.comb(differing, k) for k in range(min(only_first, only_second) + 1))
+    return McNemar(
+        both=pairs.count((True, True)),
+        first=only_first,
+        second=only_second,
+        neither=pairs.count((False, False)),
+        p=min(1.0, 2 * tail / 2**differing),
+    )
+
+
+class Difference(Record):
+    """first − second on the same `n` items in `groups` groups, with the 95 % interval; None where n is 0.
+
+    `p`: two-sided. `deviation`: of the items' differences; `design`: how many times as many items the groups make
+    necessary (1: none; see `clustered`).
+    """
+
+    n: int
+    groups: int = 0
+    value: float | None = None
+    low: float | None = None
+    high: float | None = None
+    p: float | None = None
+    deviation: float | None = None
+    design: float | None = None
+
+
+def difference(
+    first: Sequence[float], second: Sequence[float], groups: Sequence[str] | None = None, *, seed: int = 0
+) -> Difference:
+    """The mean difference of paired scores.
+
+    The interval is the percentile bootstrap's: groups are drawn with replacement, 10,000 times. p is by sign flips
+    (Fisher 1935): were the two systems alike, each group's difference might as well be the other way round. It stays
+    honest with few groups, where the bootstrap is too sure. groups None: each item stands alone.
+    """
+    gaps = np.asarray(first, float) - np.asarray(second, float)
+    if not len(gaps):
+        return Difference(n=0)
+    names = {name: place for place, name in enumerate(dict.fromkeys(groups or map(str, range(len(gaps)))))}
+    places = [names[name] for name in groups] if groups else list(range(len(gaps)))
+    sums = np.bincount(places, weights=gaps, minlength=len(names)).astype(float)
+    sizes = np.bincount(places, minlength=len(names)).astype(float)
+    rng = np.random.default_rng(seed)
+    drawn: list[float] = []
+    step = max(1, 2_000_000 // len(names))
+    for start in range(0, RESAMPLES, step):
+        picks = rng.integers(0, len(names), size=(min(step, RESAMPLES - start), len(names)))
+        drawn += (sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)).tolist()
+    low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
+    spread = clustered(gaps.tolist(), groups)
+    return Difference(
+        n=len(gaps),
+        groups=len(names),
+        value=float(gaps.mean()),
+        low=low,
+        high=high,
+        p=_flipped(sums, rng),
+        deviation=float(gaps.std(ddof=1)) if len(gaps) > 1 else None,
+        design=spread.design,
+    )
+
+
+def _flipped(sums: NDArray[np.float64], rng: np.random.Generator) -> float:
+    """The share of sign flips whose sum is as far from 0 as the one that was seen."""
+    seen = abs(sums.sum()) - 1e-12 * max(1.0, float(np.abs(sums).sum()))
+    if len(sums) <= EXACT_GROUPS:
+        bits = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1
+        return float(np.mean(np.abs((1 - 2 * bits) @ sums) >= seen))
+    far, step = 0, max(1, 2_000_000 // len(sums))
+    for start in range(0, RESAMPLES, step):
+        signs = rng.integers(0, 2, size=(min(step, RESAMPLES - start), len(sums))) * 2 - 1
+        far += int(np.sum(np.abs(signs @ sums) >= seen))
+    return (far + 1) / (RESAMPLES + 1)
+
+
+class Clustered(Record):
+    """A mean with its standard error when the items of a group hang together; None where it cannot be said.
+
+    `design`: (error / error without groups)²: so many times as many items would be needed as if each stood alone.
+    """
+
+    n: int
+    groups: int
+    value: float | None = None
+    error: float | None = None
+    design: float | None = None
+
+
+def clustered(values: Sequence[float], groups: Sequence[str] | None = None) -> Clustered:
+    """The cluster-robust standard error of a mean (Liang and Zeger 1986), with the G/(G−1) correction.
+
+    With one item a group it is the ordinary s/√n. groups None: each item stands alone.
+    """
+    found = np.asarray(values, float)
+    if not len(found):
+        return Clustered(n=0, groups=0)
+    names = {name: place for place, name in enumerate(dict.fromkeys(groups or map(str, range(len(found)))))}
+    value = float(found.mean())
+    if len(names) < 2:
+        return Clustered(n=len(found), groups=len(names), value=value)
+    places = [names[name] for name in groups] if groups else list(range(len(found)))
+    sums = np.bincount(places, weights=found - value, minlength=len(names))
+    error = math.sqrt(len(names) / (len(names) - 1) * float(sums @ sums)) / len(found)
+    alone = float(found.std(ddof=1)) / math.sqrt(len(found))
+    return Clustered(
+        n=len(found), groups=len(names), value=value, error=error, design=(error / alone) ** 2 if alone else None
+    )
+
+
+def holm(found: Mapping[str, float]) -> dict[str, float]:
+    """p values corrected for how many they are (Holm 1979): below 0.05, the error of all together is below 0.05."""
+    out: dict[str, float] = {}
+    highest = 0.0
+    for place, (name, p) in enumerate(sorted(found.items(), key=lambda item: item[1])):
+        highest = max(highest, min(1.0, (len(found) - place) * p))
+        out[name] = highest
+    return {name: out[name] for name in found}
+
+
+def items_needed(
+    gap: float, deviation: float, *, design: float = 1.0, level: float = LEVEL, power: float = POWER
+) -> int | None:
+    """How many paired items show a mean difference of `gap` with this power; None for a gap of 0.
+
+    deviation: of the items' differences. design: how much more the groups make necessary (`Clustered.design`).
+    """
+    if not gap:
+        return None
+    return max(2, math.ceil(design * ((_z(1 - level / 2) + _z(power)) * deviation / gap) ** 2))
+
+
+def items_needed_for_shares(gap: float, differing: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
+    """The same for right and wrong by McNemar's test (Connor 1987). differing: share of items where the two differ.
+
+    None for a gap of 0. Raises ValueError where fewer items differ than the gap needs.
+    """
+    if not gap:
+        return None
+    if not abs(gap) <= differing <= 1:
+        raise ValueError(f"a gap of {gap} needs a differing share between {abs(gap)} and 1, got {differing}")
+    spread = _z(1 - level / 2) * math.sqrt(differing) + _z(power) * math.sqrt(differing - gap * gap)
+    return math.ceil((spread / gap) ** 2)
+
+
+def _z(share: float) -> float:
+    return NormalDist().inv_cdf(share)

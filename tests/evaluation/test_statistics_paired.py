@@ -1,0 +1,113 @@
+"""Paired tests against cases worked out by hand, published examples and scipy."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from bentsao.evaluation.statistics_paired import (
+    clustered,
+    difference,
+    holm,
+    items_needed,
+    items_needed_for_shares,
+    mcnemar,
+)
+
+
+def test_mcnemar_is_the_binomial_test():
+    first = [True] * 9 + [False] * 2 + [True] * 5 + [False] * 4
+    second = [False] * 9 + [True] * 2 + [True] * 5 + [False] * 4
+    found = mcnemar(first, second)
+    assert (found.both, found.first, found.second, found.neither) == (5, 9, 2, 4)
+    # By hand: 2 × (C(11,0) + C(11,1) + C(11,2)) / 2^11 = 134 / 2048.
+    assert found.p == pytest.approx(134 / 2048)
+    assert found.p == pytest.approx(stats.binomtest(2, 11).pvalue)
+    assert mcnemar([True, False], [False, True]).p == 1.0
+    assert mcnemar([True], [True]).p == 1.0
+    assert mcnemar([True] * 3000, [False] * 3000).p == pytest.approx(0, abs=1e-300)
+
+
+def test_difference_is_paired():
+    rng = np.random.default_rng(2)
+    hard = rng.normal(0, 5, 60)  # what is hard for one is hard for the other
+    first, second = hard + rng.normal(0.5, 1, 60), hard + rng.normal(0, 1, 60)
+    found = difference(first.tolist(), second.tolist())
+    gaps = first - second
+    assert found.value == pytest.approx(gaps.mean())
+    half = 1.96 * gaps.std(ddof=1) / math.sqrt(60)
+    assert found.low == pytest.approx(gaps.mean() - half, abs=0.05)
+    assert found.high == pytest.approx(gaps.mean() + half, abs=0.05)
+    expected = stats.permutation_test(
+        (first, second), lambda x, y: np.mean(x - y), permutation_type="samples", n_resamples=9999, rng=1
+    )
+    assert found.p == pytest.approx(expected.pvalue, abs=0.01)
+
+
+def test_few_groups_are_counted_out_and_cannot_be_significant():
+    # By hand: of the 8 sign flips of (1, 2, 3) two reach a sum of ±6.
+    assert difference([1, 2, 3], [0, 0, 0]).p == 0.25
+    # Thirty items of three groups are three.
+    found = difference([1.0] * 30, [0.0] * 30, [str(place % 3) for place in range(30)])
+    assert (found.groups, found.p) == (3, 0.25)
+    assert difference([0.5, 0.5], [0.5, 0.5]).p == 1.0
+    assert difference([], []).value is None
+
+
+def test_no_difference_is_seldom_found():
+    rng = np.random.default_rng(5)
+    groups = [str(place // 4) for place in range(80)]
+    found = 0
+    for seed in range(60):
+        shared = np.repeat(rng.normal(0, 1, 20), 4)
+        gaps = shared + rng.normal(0, 0.3, 80)
+        p = difference(gaps.tolist(), [0.0] * 80, groups, seed=seed).p
+        assert p is not None
+        found += p < 0.05
+    assert found <= 8  # 3 expected; 9 or more has a chance of 0.3 %
+
+
+def test_clustered_error_by_hand():
+    # Mean 2.5; deviations by group: a −1.5 − 0.5 = −2, b 0.5 + 1.5 = 2. √(2/1 × 8) / 4 = 1.
+    found = clustered([1, 2, 3, 4], ["a", "a", "b", "b"])
+    assert found.error == pytest.approx(1.0)
+    alone = clustered([1, 2, 3, 4])
+    assert alone.error == pytest.approx(stats.sem([1, 2, 3, 4]))
+    assert alone.design == pytest.approx(1.0)
+    assert found.design == pytest.approx(1 / stats.sem([1, 2, 3, 4]) ** 2)
+    assert clustered([1, 2], ["a", "a"]).error is None
+
+
+def test_holm_by_hand():
+    # Sorted: 0.005 × 4, 0.01 × 3, 0.03 × 2, 0.04 × 1 → not below the one before.
+    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
+        {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
+    )
+    assert holm({}) == {}
+
+
+def test_items_needed_have_the_power_they_promise():
+    # By hand: (1.959964 + 0.841621)² × 1 / 0.25 = 31.4.
+    assert items_needed(0.5, 1.0) == 32
+    assert items_needed(0.5, 1.0, design=2) == 63
+    assert items_needed(0.0, 1.0) is None
+    n = items_needed_for_shares(0.1, 0.3)
+    # (1.959964 √0.3 + 0.841621 √0.29)² / 0.01 = 233.1.
+    assert n == 234
+    rng = np.random.default_rng(1)
+    first, second, _ = rng.multinomial(n, [0.2, 0.1, 0.7], size=4000).T
+    rejected = 2 * stats.binom.cdf(np.minimum(first, second), first + second, 0.5) < 0.05
+    assert 0.74 < np.mean(rejected) < 0.84
+    with pytest.raises(ValueError, match="differing"):
+        items_needed_for_shares(0.3, 0.2)
+
+
+def test_thousands_of_items_take_no_time():
+    rng = np.random.default_rng(0)
+    started = time.perf_counter()
+    difference(rng.random(3000).tolist(), rng.random(3000).tolist())
+    assert time.perf_counter() - started < 5
