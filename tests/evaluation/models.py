@@ -79,6 +79,7 @@ class SayingEngine:
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         self.asked += len(prompts)
         said = [self._say(self.tokens.decode(prompt)) for prompt in prompts]
