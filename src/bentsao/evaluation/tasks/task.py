@@ -115,7 +115,8 @@ class Source:
     files: as the user gave them; empty: composed from `kb`, by tasks that can. limit: at most so many items, spread
     over the task's parts; None: all. count: how many are composed. learnt: whether an entity was seen in training.
     subjects: of multiple choice: names, or 医学, 非医学; empty: all. shots, shots_from: examples before the question,
-    from the items themselves or a file of their own. shuffles: further orders of the options.
+    from the items themselves or a file of their own. shuffles: further orders of the options. grounded: systems with a
+    knowledge base answer from it, in tasks where that can be.
     """
 
     files: tuple[Path, ...] = ()
@@ -128,6 +129,7 @@ class Source:
     shots: int = 0
     shots_from: Path | None = None
     shuffles: int = 1
+    grounded: bool = False
 
 
 @dataclass(frozen=True)
