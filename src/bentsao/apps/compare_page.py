@@ -95,7 +95,9 @@ def _gaps(found: Comparison) -> str:
         for one in found.gaps
     )
     head = "<tr><th>前者 − 后者</th><th></th><th>差</th><th>p</th><th>校正后 p</th><th>题数</th></tr>"
-    return f"<details open><summary>两两之差</summary><div class='wide'><table>{head}{rows}</table></div></details>"
+    clear = sum(bool(_clear(one)) for one in found.gaps)
+    title = f"两两之差（{len(found.gaps)} 个，其中看得出的 {clear} 个）"
+    return f"<details><summary>{title}</summary><div class='wide'><table>{head}{rows}</table></div></details>"
 
 
 def _clear(one: Gap) -> str:

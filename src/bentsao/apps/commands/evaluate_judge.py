@@ -67,7 +67,7 @@ def judge(
     """
     from bentsao.evaluation.answers import Answers, match, read_systems
     from bentsao.evaluation.judging.judge import SCORE_TOKENS, Plan, prepare, run
-    from bentsao.evaluation.judging.rubric import load, read_criteria
+    from bentsao.evaluation.judging.rubric import load
     from bentsao.evaluation.judging.running import Doing
     from bentsao.evaluation.judging.scoring import Scoring
     from bentsao.evaluation.judging.style import Style
@@ -83,8 +83,7 @@ def judge(
     found = match(read_systems(answers), material.questions, material.classes)
     found = Answers(found.systems, found.items[: material.limit], found.left_out)
     chosen = load(rubric)
-    criteria = read_criteria(material.criteria) if material.criteria else {}
-    if criteria and not chosen.criteria:
+    if material.criteria and not chosen.criteria:
         raise ConfigError(f"--criteria 是逐条计分用的，评分标准 {chosen.name} 没有条目。请用 --rubric points。")
     scoring = Scoring(
         chosen, criteria, Style.model_validate(dict.fromkeys(material.keep, False)), material.with_reference
