@@ -142,7 +142,7 @@ def _row(found: Comparison, place: int, row: Row) -> str:
     values = {"place": place, "apart": row.apart, "spread": spread, "lengths": max(lengths) - min(lengths)}
     data = "".join(f" data-{name}='{value:g}'" for name, value in values.items())
     reference = f"<details><summary>参考</summary>{escape(row.reference)}</details>" if row.reference else ""
-    kind = f"<div class='small'>{escape(row.kind)}</div>" if row.kind else ""
+    kind = "".join(f"<div class='small'>{escape(text)}</div>" for text in (row.kind, row.reason) if text)
     cells = "".join(_answer(found, row, system) for system in found.systems)
     return (
         f"<tr{data} data-kind='{escape(row.kind)}' data-marks='{' '.join(marks)}'>"

@@ -51,6 +51,23 @@ def test_judge(files: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[s
         "pairs.json",
         "calls.jsonl",
     }
+    own = tmp_path / "own.jsonl"
+    write_jsonl(own, [{"id": "q0", "criteria": [{"text": "说了好", "points": 3}]}])
+    with serving(honestly) as server:
+        points = (
+            "--rubric",
+            "points",
+            "--criteria",
+            str(own),
+            "--limit",
+            "1",
+            "--api-base",
+            server.url,
+            "--model",
+            "j",
+        )
+        called("judge", files[0], *points, "--out", str(tmp_path / "points"))
+        assert sum(server.came.values()) == 1
     with pytest.raises(ConfigError, match="没有条目"):
         called("judge", *files, *flags, "--criteria", files[0])
     with pytest.raises(ConfigError, match="换一个裁判"):

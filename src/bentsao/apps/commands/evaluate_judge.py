@@ -67,7 +67,7 @@ def judge(
     """
     from bentsao.evaluation.answers import Answers, match, read_systems
     from bentsao.evaluation.judging.judge import SCORE_TOKENS, Plan, prepare, run
-    from bentsao.evaluation.judging.rubric import load
+    from bentsao.evaluation.judging.rubric import load, read_criteria
     from bentsao.evaluation.judging.running import Doing
     from bentsao.evaluation.judging.scoring import Scoring
     from bentsao.evaluation.judging.style import Style
