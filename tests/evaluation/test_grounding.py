@@ -94,3 +94,9 @@ def test_both_of_a_pair():
     right = score(TRUE, said(TRUE, "是的，恶心是偏头痛的症状[1]。"))
     denied = score(FALSE, said(FALSE, "不是，资料里偏头痛的症状没有咯血，有搏动性头痛和恶心[1]。"))
     assert figures([right, denied])["premise_both_right"].value == 1.0
+
+
+def test_what_is_denied_is_not_made_up():
+    text = "偏头痛的症状有搏动性头痛和恶心[1]，咯血没有列在症状里。"
+    assert score(FALSE, said(FALSE, text)).hallucinated == 0
+    assert score(FALSE, said(FALSE, "是的，偏头痛的症状有咯血[1]。")).hallucinated == 1

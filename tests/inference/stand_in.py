@@ -42,6 +42,7 @@ class StandInEngine:
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         if self._dies_after is not None and len(self.batches) >= self._dies_after:
             raise KeyboardInterrupt

@@ -143,7 +143,7 @@ from tests.inference.stand_in import StandInEngine
 from tests.inference.test_batch import SHORT, questions
 
 class Logged(StandInEngine):
-    def generate(self, prompts, decoding, *, on_text=None):
+    def generate(self, prompts, decoding, *, on_text=None, called_off=None):
         if len(self.batches) == {lives}:
             os.kill(os.getpid(), signal.SIGKILL)
         found = super().generate(prompts, decoding, on_text=on_text)

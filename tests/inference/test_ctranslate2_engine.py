@@ -128,6 +128,28 @@ def test_streamed_pieces_are_the_answers(pair: Pair, kind: Kind) -> None:
     assert [to for to, _ in told] != sorted(to for to, _ in told), "the rows are written side by side"
 
 
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "seed": 3}])
+def test_an_answer_that_is_called_off_ends_and_the_others_go_on(pair: Pair, settings: dict[str, Any]) -> None:
+    engine, _ = pair()
+    prompts = prompts_of(engine)
+    decoding = changed(Decoding(max_new_tokens=400), **settings)
+    told: list[list[str]] = [[] for _ in prompts]
+    found = engine.generate(
+        prompts,
+        decoding,
+        on_text=lambda row, piece: told[row].append(piece),
+        called_off=lambda row: row == 1 and len(told[1]) >= 5,
+    )
+    assert found[1].finish == "length"
+    assert 5 <= len(found[1].ids) < 390, "it ends after what was in the pipe"
+    assert all(len(found[row].ids) == 400 for row in (0, 2, 3)), "the others go on"
+    if not settings:
+        whole = engine.generate(prompts, decoding)
+        assert found[1].ids == whole[1].ids[: len(found[1].ids)]
+        assert [found[row] for row in (0, 2, 3)] == [whole[row] for row in (0, 2, 3)]
+    assert ["".join(pieces) for pieces in told] == [generated.text for generated in found]
+
+
 def test_beams_find_what_is_more_probable_and_tell_it_at_the_end(pair: Pair) -> None:
     engine, reference = pair()
     prompts, wide = prompts_of(engine), Decoding(max_new_tokens=8, beams=8)

@@ -100,6 +100,7 @@ class SilentEngine(StandInEngine):
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         answers = super().generate(prompts, decoding, on_text=on_text)
         last = [self.tokens.decode(prompt).rsplit("问：", 1)[1] for prompt in prompts]

@@ -297,6 +297,26 @@ def test_a_batch_streams_all_its_rows() -> None:
     assert [to for to, _ in told] != sorted(to for to, _ in told), "the rows are written side by side"
 
 
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "seed": 3}, {"repetition_penalty": 1.2}])
+def test_an_answer_that_is_called_off_ends_and_the_others_go_on(settings: dict[str, Any]) -> None:
+    engine = tiny_engine()
+    prompts = prompts_of(engine, QUESTIONS[:3])
+    decoding = GREEDY.model_copy(update=settings)
+    whole = engine.generate(prompts, decoding)
+    told: list[list[str]] = [[] for _ in prompts]
+    found = engine.generate(
+        prompts,
+        decoding,
+        on_text=lambda row, piece: told[row].append(piece),
+        called_off=lambda row: row == 1 and len(told[1]) >= 5,
+    )
+    assert found[1].ids == whole[1].ids[: len(found[1].ids)]
+    assert 5 <= len(found[1].ids) <= 8
+    assert found[1].finish == "length"
+    assert [found[0], found[2]] == [whole[0], whole[2]]
+    assert ["".join(pieces) for pieces in told] == [generated.text for generated in found]
+
+
 def test_beams_give_their_text_at_the_end() -> None:
     engine = tiny_engine()
     told: list[tuple[int, str]] = []

@@ -52,9 +52,11 @@ class Subject:
 
     @cached_property
     def signs(self) -> tuple[str, ...]:
-        """Symptoms of a disease, short enough to be told in a vignette."""
+        """Symptoms of a disease that can be told in a vignette: short, and really there (not 早期无症状)."""
         found = values_of(self.facts.get("临床症状及体征", ()))
-        return tuple(value for value in found if len(value) <= 8 and not re.search(r"[，。；、/（(]", value))
+        return tuple(
+            value for value in found if len(value) <= 8 and not re.search(r"[，。；、/（(]|无症状|正常", value)
+        )
 
 
 @dataclass(frozen=True)

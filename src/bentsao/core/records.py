@@ -127,17 +127,33 @@ class Question(Record):
         return f"{last.content}\n{last.input}" if last.input else last.content
 
 
+class Alarm(Record):
+    """What is put before an answer because the question tells of an emergency; no model has a say in it.
+
+    kinds: kinds of emergency, the gravest first; words: what told of them, as it was written. title: what it may be;
+    call: whom to call now; until: what to do until help comes; never: what not to do.
+    """
+
+    kinds: tuple[str, ...]
+    words: tuple[str, ...]
+    title: str
+    call: str
+    until: tuple[str, ...] = ()
+    never: tuple[str, ...] = ()
+
+
 class Answer(Record):
     """What a model answered.
 
     `finish` is "end" when the model ended the answer itself, "length" when it was cut at the token limit,
     "error" when there is none; `seconds` is the time of the batch divided by its rows; `tokens` counts
-    generated tokens without the end token.
+    generated tokens without the end token. `alarm` goes before `text` wherever a person reads it.
     """
 
     id: str
     question: str
     text: str
+    alarm: Alarm | None = None
     reference: str | None = None
     evidence: tuple[Evidence, ...] = ()
     finish: Literal["end", "length", "error"] = "end"

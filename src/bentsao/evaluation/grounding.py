@@ -55,9 +55,10 @@ class Score(Record):
     """The scores of one answer; None: does not apply.
 
     entity, attribute: the first that was named is right. hit: every right (entity, attribute) with facts is in the
-    evidence. claims, supported, hallucinated: of the answer, against the right facts. values, stated: of the right
-    facts, and how many of them the answer says. abstained_right: on what the base does not have; abstained_wrong: on
-    what it has. premise: a true one was affirmed, or a false one denied. affirmed: the answer says yes.
+    evidence. claims, supported, hallucinated: of the answer, against the right facts; a premise that the answer denies
+    is no claim of its. values, stated: of the right facts, and how many of them the answer says. abstained_right: on
+    what the base does not have; abstained_wrong: on what it has. premise: a true one was affirmed, or a false one
+    denied. affirmed: the answer says yes.
     """
 
     id: str
@@ -161,13 +162,21 @@ def figures(scores: Sequence[Score], *, seed: int = 0) -> dict[str, Figure]:
 def affirms(answer: str, value: str) -> bool:
     """Whether an answer affirms the value it was asked about.
 
-    Denial is read from the sentence that names the value; where none does, from the first sentence.
+    It must name the value and not deny it (`denies`).
+    """
+    wanted = normalise(value).text
+    return wanted in normalise(without_marks(answer)).text and not denies(answer, value)
+
+
+def denies(answer: str, value: str) -> bool:
+    """Whether an answer denies the value it was asked about, in so many words.
+
+    Denial is read from its first sentence and from the first that names the value.
     """
     sentences = [part for part in re.split(r"(?<=[。！？\n])", without_marks(answer)) if part.strip()]
     wanted = normalise(value).text
     naming = [part for part in sentences if wanted in normalise(part).text]
-    looked_at = naming[:1] or sentences[:1]
-    return bool(naming) and not any(_DENIAL.search(part.replace(value, "")) for part in (*looked_at, *sentences[:1]))
+    return any(_DENIAL.search(part.replace(value, "")) for part in (*naming[:1], *sentences[:1]))
 
 
 _DENIAL = re.compile(
@@ -184,6 +193,9 @@ def _facts(
 ) -> dict[str, object]:
     text = without_marks(said.answer)
     claims = verify(text, gold.facts, vocabulary=vocabulary, aliases=aliases).claims
+    if gold.value and not affirms(said.answer, gold.value):
+        # 资料中没有胃镜: what is denied is named, and not claimed.
+        claims = tuple(claim for claim in claims if _bare(claim.text) not in _bare(gold.value))
     supported = sum(claim.verdict == "supported" for claim in claims)
     written = _bare(text)
     values = {_bare(value) for fact in gold.facts for value in fact.values}

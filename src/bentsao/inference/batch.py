@@ -12,6 +12,7 @@ from bentsao.core.records import Answer, Question
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, MemoryShortageError, fitted_prompt
 from bentsao.inference.journal import Journal
+from bentsao.inference.safety import look
 
 
 def answer_all(
@@ -39,7 +40,7 @@ def answer_all(
     questions, or is not ours.
     """
     report = report or (lambda _: None)
-    journal = Journal(out, settings_of(engine, decoding), questions, restart=restart)
+    journal = Journal(Answer, out, settings_of(engine, decoding), questions, restart=restart)
     if journal.answers:
         report(journal.resumed)
 
@@ -137,6 +138,7 @@ def _ask(
             id=question.id,
             question=question.text,
             text=generated.text.strip(),
+            alarm=look(question.messages),
             reference=question.reference,
             finish=generated.finish,
             tokens=len(generated.ids),
@@ -151,6 +153,7 @@ def _failed(question: Question, error: BentsaoError) -> Answer:
         id=question.id,
         question=question.text,
         text="",
+        alarm=look(question.messages),
         reference=question.reference,
         finish="error",
         error=str(error),

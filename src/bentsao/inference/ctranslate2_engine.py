@@ -29,8 +29,9 @@ import torch
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
+from bentsao.inference.ctranslate2_weighing import weigh
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Generated, MemoryShortageError, check_prompts
+from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
 from bentsao.inference.streaming import RowText
 from bentsao.models.converting import Converted
 from bentsao.models.machine import available_cores, memory
@@ -74,6 +75,7 @@ class CTranslate2Engine:
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         """See `Engine.generate`. Raises ConfigError for sampling within beams.
 
@@ -92,12 +94,21 @@ class CTranslate2Engine:
                 texts: list[RowText] = []
                 if on_text and decoding.beams == 1:
                     texts = [RowText(self.tokens.decode, on_text, row) for row in group.rows]
-                answers = self._continue(model, [prompts[row] for row in group.rows], group.limit, decoding, texts)
+                watch = None
+                if called_off and decoding.beams == 1:
+                    watch = _Watch(called_off, group.rows)
+                asked = [prompts[row] for row in group.rows]
+                answers = self._continue(model, asked, group.limit, decoding, texts=texts, watch=watch)
                 found.update(zip(group.rows, map(self._cut, answers), strict=True))
         if on_text and decoding.beams > 1:
             for row in range(len(prompts)):
                 on_text(row, found[row].text)
         return [found[row] for row in range(len(prompts))]
+
+    def weigh(self, prompts: Prompts, continuations: Sequence[Prompts]) -> list[list[Weight]]:
+        """See `Scorer.weigh`. Raises ModelError for several tokens beyond the model's window (see the module)."""
+        with _memory_checked(len(prompts)):
+            return weigh(self._model, self._account, prompts, continuations)
 
     def _groups(self, prompts: Prompts, decoding: Decoding) -> Generator[_Group]:
         """What is generated together: prompts of about the same length.
@@ -148,7 +159,9 @@ class CTranslate2Engine:
         prompts: Prompts,
         limit: int,
         decoding: Decoding,
+        *,
         texts: Sequence[RowText],
+        watch: _Watch | None,
     ) -> list[list[int]]:
         """The new ids of each prompt, the one that ended it included. texts: told of them as they come, where given."""
         asked = [[str(number) for number in prompt] for prompt in prompts]
@@ -162,7 +175,8 @@ class CTranslate2Engine:
 
         def step(result: Any) -> bool:
             steps.put((result.batch_id, result.token_id))
-            return cancelled.is_set() or result.batch_id >= len(prompts)
+            place = result.batch_id
+            return cancelled.is_set() or place >= len(prompts) or (watch is not None and place in watch.ended)
 
         with _memory_checked(len(prompts)):
             pending = model.generate_batch(
@@ -181,6 +195,8 @@ class CTranslate2Engine:
             try:
                 while not all(answer.done() for answer in pending):
                     self._pass_on(steps, texts, wait=_POLL)
+                    if watch is not None:
+                        watch.look()
                 self._pass_on(steps, texts, wait=0)
             except BaseException:
                 cancelled.set()
@@ -237,6 +253,18 @@ class _Group:
     rows: list[int]
     limit: int
     shortest: int
+
+
+class _Watch:
+    """Looks which answers of a group are called off. ended: their places, which the model's thread reads."""
+
+    def __init__(self, asked: Callable[[int], bool], rows: Sequence[int]) -> None:
+        self._asked = asked
+        self._rows = rows
+        self.ended: set[int] = set()
+
+    def look(self) -> None:
+        self.ended.update(place for place, row in enumerate(self._rows) if place not in self.ended and self._asked(row))
 
 
 _POLL = 0.02

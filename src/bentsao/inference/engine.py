@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from bentsao.core.errors import ModelError
 from bentsao.core.formats import ChatFormat
@@ -18,7 +18,8 @@ class Generated:
     """One generated answer.
 
     `ids` are its tokens without the token that ended it; `text` is what they read, control tokens left out;
-    `finish` is "end" when the model ended it, "length" when it reached the token limit or the end of the context.
+    `finish` is "end" when the model ended it, "length" when it was cut: at the token limit, at the end of the context,
+    or because it was called off.
     """
 
     ids: tuple[int, ...]
@@ -59,12 +60,46 @@ class Engine(Protocol):
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         """An answer for each prompt, in the prompts' order. The same call gives the same answers, sampling included.
 
         on_text(row, piece) is given each answer's text while the model writes, never half a character; with several
-        beams, which may change their mind, each text comes whole at the end.
+        beams, which may change their mind, each text comes whole at the end. called_off(row) is asked while the model
+        writes, in the caller's thread as on_text is; where it says yes, that answer ends as it stands a token or a few
+        later, and the others go on. With several beams it is not asked.
         Raises ModelError for a prompt that fills the context, MemoryShortageError when memory runs out.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Weight:
+    """How likely a continuation is after its prompt.
+
+    logprob: the sum of its tokens' log-probabilities (natural logarithm, ≤ 0). greedy: whether it is what the model
+    itself would write, token by token. tokens: how many it has. each: the log-probability of each token; best: the
+    likeliest token in each place, with its log-probability.
+    """
+
+    logprob: float
+    greedy: bool
+    tokens: int
+    each: tuple[float, ...] = ()
+    best: tuple[tuple[int, float], ...] = ()
+
+
+@runtime_checkable
+class Scorer(Protocol):
+    """A model that weighs continuations. Engines that can see log-probabilities fulfil it beside `Engine`."""
+
+    def weigh(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Weight]]:
+        """The weights of each prompt's continuations (`continuations[i]` belong to `prompts[i]`), in their order.
+
+        A continuation of no token weighs 0. Raises ModelError where prompt and continuation exceed the context,
+        MemoryShortageError when memory runs out; fewer prompts at once may do.
         """
         ...
 

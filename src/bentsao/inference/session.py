@@ -8,9 +8,10 @@ from pathlib import Path
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_jsonl
-from bentsao.core.records import Answer, Conversation, Message
+from bentsao.core.records import Alarm, Answer, Conversation, Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, fitted_prompt
+from bentsao.inference.safety import look
 
 
 class Session:
@@ -37,6 +38,10 @@ class Session:
         """The conversation so far, system message first."""
         return (*self._lead, *self._turns)
 
+    def alarm(self, text: str) -> Alarm | None:
+        """What to show before the answer to what the user says next; known before any model is asked."""
+        return look([*self.messages, Message(role="user", content=text)])
+
     def ask(self, text: str, on_text: Callable[[str], None] | None = None) -> Answer:
         """The answer to what the user says next. When it is interrupted, nothing is added to the conversation.
 
@@ -47,6 +52,7 @@ class Session:
         question = Message(role="user", content=text)
         # What was forgotten once stays forgotten, so that a long conversation is not fitted from its start each time.
         kept = [*self._lead, *self._turns[2 * self.forgotten :], question]
+        alarm = self.alarm(text)
         prompt, dropped = fitted_prompt(self._engine, kept, self._decoding)
         on_row = None if on_text is None else lambda _row, piece: on_text(piece)
         (generated,) = self._engine.generate([prompt], self._decoding, on_text=on_row)
@@ -57,6 +63,7 @@ class Session:
             id=str(len(self._turns) // 2),
             question=text,
             text=answer,
+            alarm=alarm,
             finish=generated.finish,
             tokens=len(generated.ids),
             seconds=time.perf_counter() - started,

@@ -5,21 +5,22 @@ Answers are cut out by counting tokens, so nothing that is said can disturb it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor
-from transformers import GenerationConfig, LogitsProcessorList
+from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteria, StoppingCriteriaList
 from transformers.generation.logits_process import NoRepeatNGramLogitsProcessor, RepetitionPenaltyLogitsProcessor
 from transformers.generation.streamers import BaseStreamer
 
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Generated, MemoryShortageError, check_prompts
+from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
 from bentsao.inference.streaming import RowText
+from bentsao.inference.weighing import weigh
 from bentsao.models.loading import context_of
 
 if TYPE_CHECKING:
@@ -52,6 +53,7 @@ class TransformersEngine:
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         """See `Engine.generate`."""
         check_prompts(prompts, self._words, self.context)
@@ -60,18 +62,32 @@ class TransformersEngine:
         # One batch, unless some prompts leave less room than others: then the full context ends their answers earlier.
         for limit in sorted(set(limits)):
             rows = [row for row, own in enumerate(limits) if own == limit]
-            stream = None
+            stream, calls = None, None
+            if called_off and decoding.beams == 1:
+                calls = CalledOff(called_off, rows)
             if on_text and decoding.beams == 1:
-                stream = TextStream(self.tokens.decode, self._stops, on_text, rows)
-            answers = self._continue([prompts[row] for row in rows], limit, decoding, stream)
+                stream = TextStream(self.tokens.decode, self._stops, on_text, rows, calls and calls.ended)
+            answers = self._continue([prompts[row] for row in rows], limit, decoding, stream, calls)
             found.update(zip(rows, answers, strict=True))
         if on_text and decoding.beams > 1:
             for row in range(len(prompts)):
                 on_text(row, found[row].text)
         return [found[row] for row in range(len(prompts))]
 
+    def weigh(
+        self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]
+    ) -> list[list[Weight]]:
+        """See `Scorer.weigh`."""
+        with _memory_checked(len(prompts)):
+            return weigh(self._model, self._words, self.context, prompts, continuations)
+
     def _continue(
-        self, prompts: Sequence[Sequence[int]], limit: int, decoding: Decoding, stream: BaseStreamer | None
+        self,
+        prompts: Sequence[Sequence[int]],
+        limit: int,
+        decoding: Decoding,
+        stream: BaseStreamer | None,
+        calls: CalledOff | None,
     ) -> list[Generated]:
         ids, mask = _left_padded(prompts, self.tokens.pad_id, self._device)
         width = ids.shape[1]
@@ -82,8 +98,11 @@ class TransformersEngine:
                 generation_config=self._settings(decoding, limit),
                 logits_processor=_repetition_control(decoding, width),
                 streamer=stream,
+                stopping_criteria=None if calls is None else StoppingCriteriaList([calls.begin(width)]),
             )
-        return [self._cut(row) for row in cast(Tensor, whole)[:, width:].tolist()]
+        ended = {} if calls is None else calls.ended
+        rows = cast(Tensor, whole)[:, width:].tolist()
+        return [self._cut(row[: ended.get(place)]) for place, row in enumerate(rows)]
 
     def _settings(self, decoding: Decoding, limit: int) -> GenerationConfig:
         settings: dict[str, Any] = {"do_sample": False}
@@ -138,8 +157,37 @@ class _AnswerNGrams(NoRepeatNGramLogitsProcessor):
         return super().__call__(cast(Any, input_ids[:, self._width :]), cast(Any, scores))
 
 
+class CalledOff(StoppingCriteria):
+    """Ends the answers that are no longer wanted. `rows`: their numbers for `asked`.
+
+    ended: how many tokens each has that was called off, by its place in the batch; what follows there is padding.
+    """
+
+    def __init__(self, asked: Callable[[int], bool], rows: Sequence[int]) -> None:
+        self._asked = asked
+        self._rows = rows
+        self._width = 0
+        self.ended: dict[int, int] = {}
+
+    def begin(self, width: int) -> CalledOff:
+        """For a batch whose prompts are the first `width` columns."""
+        self._width = width
+        return self
+
+    def __call__(self, input_ids: Tensor, *_: object, **__: object) -> Any:
+        """Called by transformers after each token: which rows are done, [rows] bool."""
+        for place, row in enumerate(self._rows):
+            if place not in self.ended and self._asked(row):
+                self.ended[place] = input_ids.shape[1] - self._width
+        done = [place in self.ended for place in range(len(self._rows))]
+        return torch.tensor(done, device=input_ids.device)
+
+
 class TextStream(BaseStreamer):
-    """Hands on the text of a batch's answers while they grow, as `send(row, piece)`; `rows`: the answers' numbers."""
+    """Hands on the text of a batch's answers while they grow, as `send(row, piece)`; `rows`: the answers' numbers.
+
+    ended: how many tokens each answer has that was called off, by its place in the batch.
+    """
 
     def __init__(
         self,
@@ -147,8 +195,11 @@ class TextStream(BaseStreamer):
         stops: frozenset[int],
         send: Callable[[int, str], None],
         rows: Sequence[int],
+        ended: Mapping[int, int] | None = None,
     ) -> None:
         self._stops = stops
+        self._ended = {} if ended is None else ended
+        self._step = 0
         self._writing = {place: RowText(decode, send, row) for place, row in enumerate(rows)}
         self._at_prompt = True
 
@@ -157,8 +208,10 @@ class TextStream(BaseStreamer):
         if self._at_prompt:
             self._at_prompt = False
             return
+        self._step += 1
         for place, token in enumerate(value.tolist()):
-            if place in self._writing and token in self._stops:
+            off = self._step > self._ended.get(place, self._step)
+            if place in self._writing and (off or token in self._stops):
                 self._writing.pop(place).end()
             elif place in self._writing:
                 self._writing[place].add(token)

@@ -82,6 +82,7 @@ def test_json_has_the_keys_that_programs_rely_on(run: Run) -> None:
     found = json.loads(run("answer", "偏头痛的检查和费用", "--path", "model", "--json", engine=Reader()))
     assert list(found) == [
         "answer", "entities", "attributes", "evidence", "abstained", "path", "ask_back", "removed", "gaps", "bundle",
+        "alarm",
     ]  # fmt: skip
     assert found["answer"] == "偏头痛的检查是头颅CT[1]。"
     assert (found["entities"], found["attributes"]) == (["偏头痛"], ["检查", "治疗费用"])
@@ -212,3 +213,13 @@ def test_a_conversation_from_facts(run: Run) -> None:
     assert said.startswith(NOTICE)
     with pytest.raises(ConfigError, match="--system"):
         run("chat", "--grounded", "--system", "你是医生", engine=Reader())
+
+
+def test_an_alarm_stands_before_a_grounded_answer(run: Run) -> None:
+    said = run("answer", "我爸突然胸痛，偏头痛要做什么检查", engine=Reader())
+    assert said.startswith("【急症提示】")
+    assert said.index("120") < said.index("头颅CT[1]")
+    found = json.loads(run("answer", "那怎么办", "--history", "我爸突然胸痛", "--json", engine=Reader()))
+    assert found["alarm"]["kinds"] == ["胸痛"]
+    talked = run("chat", "--grounded", engine=Reader(), lines=("我爸突然胸痛",))
+    assert "【急症提示】" in talked

@@ -93,6 +93,7 @@ class InterruptedEngine(StandInEngine):
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         first = not self.asked
         found = super().generate(prompts, decoding, on_text=on_text)
@@ -141,3 +142,14 @@ def test_bytes_and_control_characters_from_a_pipe_do_no_harm(talk: Talk) -> None
     said = talk("头\x1b[2J痛\udcff", engine=StandInEngine())
     assert "\x1b" not in said
     assert "你：头\ufffd[2J痛\ufffd" in said
+
+
+def test_an_alarm_stands_before_the_answer_and_a_caution_after(talk: Talk) -> None:
+    said = talk("我爸突然胸痛", "怀孕能坐飞机吗", engine=StandInEngine())
+    assert said.index("【急症提示】可能是心脏急症") < said.index("不要自己开车") < said.index("痛胸然突爸我")
+    assert said.index("吗机飞坐能孕怀") < said.index("提醒：孕期")
+
+
+def test_an_alarm_is_told_where_the_model_fails(talk: Talk) -> None:
+    said = talk("我爸突然胸痛" + "长" * 300, engine=StandInEngine())
+    assert said.index("【急症提示】") < said.index("出错：")

@@ -164,3 +164,16 @@ def test_the_base_answers_beside_its_adapter(run: Run, rows: Path, tmp_path: Pat
     assert made[0] != made[1], "two different models answered"
     with pytest.raises(ConfigError, match="--with-base"):
         run(str(rows), "--base", "a", "--with-base")
+
+
+def test_an_alarm_is_a_field_of_the_answer_and_stands_before_it(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "q.txt").write_text("我爸突然胸痛\n头痛怎么办\n我不想活了" + "长" * 300, encoding="utf-8")
+    said = run("--input", "q.txt", "--out", "a.jsonl", "--text", "a.txt", engine=StandInEngine())
+    found = answers(tmp_path / "a.jsonl")
+    assert [answer.alarm and answer.alarm.kinds for answer in found] == [("胸痛",), None, ("自杀自伤",)]
+    assert found[0].text == "痛胸然突爸我"
+    assert "请立即拨打 120" in said
+    text = (tmp_path / "a.txt").read_text(encoding="utf-8")
+    assert text.index("【急症提示】") < text.index("答：痛胸然突爸我") < text.index("12356") < text.index("答：出错")
+    one = run("--question", "我爸突然胸痛", engine=StandInEngine())
+    assert one.startswith("【急症提示】")

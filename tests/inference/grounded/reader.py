@@ -85,6 +85,7 @@ class Reader:
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         if len(prompts) > self._most:
             raise MemoryShortageError("内存不足")

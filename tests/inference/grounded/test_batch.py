@@ -35,6 +35,7 @@ class Dying(Reader):
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         if any("资料：\n" in text for text in self.texts):
             raise KeyboardInterrupt

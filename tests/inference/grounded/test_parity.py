@@ -34,6 +34,7 @@ class Gold(Reader):
         decoding: Decoding,
         *,
         on_text: Callable[[int, str], None] | None = None,
+        called_off: Callable[[int], bool] | None = None,
     ) -> list[Generated]:
         self.prompts += map(list, prompts)
         (reply,) = [self._replies.pop(0) for _ in prompts]

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, warn_before
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, answer_json, opened_answerer, show_answer
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import NOTICE as KB_NOTICE
@@ -53,6 +53,8 @@ def answer(
         raise ConfigError("--entity 与 --attribute 只用于 --path oracle。请去掉它们，或改用 --path oracle。")
     if not entity and (attribute or grounding.path == "oracle"):
         raise ConfigError("--path oracle 要用 --entity 给出问的是哪个实体（--attribute 给出哪个属性）。")
+    if not json:
+        warn_before(question, history)
     with opened_answerer(grounding, model, decoding, default="oracle" if entity else "both") as answerer:
         aim = _aim(answerer.kb, entity, attribute) if entity else None
         (found,) = answerer.answer([GroundedQuestion(id="1", question=question, history=history, aim=aim)])
@@ -62,7 +64,7 @@ def answer(
         print_json(answer_json(found))
     else:
         show_answer(found)
-        print(f"\n{KB_NOTICE if grounding.no_model else NOTICE}")
+        print(f"{cautions(question)}\n{KB_NOTICE if grounding.no_model else NOTICE}")
 
 
 def _aim(kb: KnowledgeBase, names: tuple[str, ...], wanted: tuple[str, ...]) -> Aim:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,7 +11,9 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bentsao.core.errors import ConfigError
+from bentsao.core.records import Alarm, Message
 from bentsao.inference.decoding import Decoding
+from bentsao.inference.safety import alarm_text, caution, look
 from bentsao.models.shipped import shipped_adapter
 
 if TYPE_CHECKING:
@@ -108,6 +110,22 @@ GREEDY = Decoding()
 def report(line: str) -> None:
     """A line to standard error; warnings in a colour that is seen."""
     Console(stderr=True).print(line, style="bold yellow" if line.startswith("警告") else "dim", markup=False)
+
+
+def warn(alarm: Alarm | None) -> None:
+    """Put an alarm before whatever is answered."""
+    if alarm is not None:
+        Console(highlight=False).print(f"{alarm_text(alarm)}\n", style="bold red", markup=False, soft_wrap=True)
+
+
+def warn_before(question: str, history: Sequence[str] = ()) -> None:
+    """Put the alarm of a question before its answer, without waiting for a model to be loaded."""
+    warn(look([Message(role="user", content=text) for text in (*history, question)]))
+
+
+def cautions(question: str) -> str:
+    """What to bear in mind with the answer, on lines of its own; empty for most questions."""
+    return "".join(f"\n提醒：{line}" for line in caution(question))
 
 
 def printable(text: str) -> str:

@@ -11,7 +11,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, printable
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, printable, warn
 from bentsao.apps.commands.grounded import (
     GROUNDING,
     Grounding,
@@ -124,9 +124,10 @@ def _command(session: Session | GroundedSession, word: str, rest: str, help_text
 def _turn(session: Session, question: str) -> None:
     """Ask and show the answer while it is written; Ctrl-C stops it and leaves the conversation as it was."""
     forgotten = session.forgotten
+    warn(session.alarm(question))
     print("答：", end="", flush=True)
     answer = session.ask(question, lambda piece: print(printable(piece), end="", flush=True))
-    print()
+    print(cautions(question))
     if answer.finish == "length":
         print(f"（到达 {answer.tokens} 个 token 的长度上限，回答没有说完；可用 --max-new-tokens 加长。）")
     if session.forgotten > forgotten:
@@ -135,5 +136,8 @@ def _turn(session: Session, question: str) -> None:
 
 def _grounded_turn(session: GroundedSession, question: str) -> None:
     """Ask and show the answer with its evidence. It comes whole: nothing is shown before it has been checked."""
+    warn(session.alarm(question))
     print("答：", end="", flush=True)
     show_answer(session.ask(question))
+    if lines := cautions(question).strip():
+        print(lines)

@@ -114,6 +114,7 @@ def answer_json(answer: GroundedAnswer) -> dict[str, Any]:
         "removed": [{"text": text, "reason": reason} for text, reason in answer.removed],
         "gaps": [{"entity": gap.entity, "attribute": gap.attribute} for gap in answer.gaps],
         "bundle": answer.bundle,
+        "alarm": whole["alarm"],
     }
 
 

@@ -16,16 +16,20 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, printable, report
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, printable, report, warn_before
+from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
+from bentsao.core.files import write_text
 from bentsao.core.records import Answer, Question
 from bentsao.inference.batch import answer_all
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine
 from bentsao.inference.grounded.batch import answer_all_grounded
 from bentsao.inference.notice import NOTICE
+from bentsao.inference.remote import answer_remotely
+from bentsao.inference.safety import alarm_text, with_alarm
 from bentsao.inference.session import Session
 from bentsao.inference.summary import Summary, summarize
 
@@ -50,7 +54,9 @@ def infer(
         bool, Parameter(help="依据知识库回答，每个回答带着它的依据（见 bentsao answer）", negative=())
     ] = False,
     grounding: Grounding = GROUNDING,
+    remote: Remote = NO_REMOTE,
     batch_rows: Annotated[int, Parameter(help="每批最多几个问题；内存不足时会自动减半")] = 16,
+    text: Annotated[Path | None, Parameter(help="另写一份给人读的纯文本：问题、回答，急症提示在回答之前")] = None,
     show: Annotated[int, Parameter(help="在终端显示前几个回答；-1 为全部")] = 10,
     with_base: Annotated[bool, Parameter(help="未微调的基座也答一遍，并排显示", negative=())] = False,
     restart: Annotated[bool, Parameter(help="舍弃 --out 里已有的回答，全部重问", negative=())] = False,
@@ -59,8 +65,8 @@ def infer(
 
     中断后再次运行同一命令即可继续，已有的回答不会重问。
     """
-    if question is not None and (source is not None or out is not None):
-        raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件或 --out 同用。请去掉其中之一。")
+    if question is not None and (source is not None or out is not None or text is not None):
+        raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件、--out 或 --text 同用。请去掉其中之一。")
     on_facts = is_grounded(grounding, flag=grounded)
     if on_facts and (question is not None or with_base):
         raise ConfigError("--grounded 不与 --question、--with-base 同用。只问一个问题请用 bentsao answer。")
@@ -69,13 +75,20 @@ def infer(
         raise ConfigError("--with-base 是把适配器与它的基座并排比较：请给出 --adapter，且不与 --question 同用。")
     if batch_rows < 1:
         raise ConfigError(f"--batch-rows {batch_rows} 应不小于 1。")
+    api = remote.chosen(decoding.max_new_tokens)
+    if api and (question is not None or with_base or on_facts or model != MODEL):
+        raise ConfigError("--api-base 由接口上的模型回答一个文件，不与模型、--question、--with-base、--grounded 同用。")
     if question is not None:
+        warn_before(question)
         _answer_one(model.open(), question, decoding)
         return
     questions = read_questions(source) if source else _example_questions()
-    label = _label(source, grounding.bundle or (chosen.adapter if model.use_lora else None), model.base)
+    own = grounding.bundle or (chosen.adapter if model.use_lora else None)
+    label = _label(source, None, api.model) if api else _label(source, own, model.base)
     target = out or Path("runs", "infer", f"{label}{'-grounded' if on_facts else ''}.jsonl")
-    if on_facts:
+    if api:
+        answers = _with_progress(len(questions), partial(answer_remotely, api, questions, target, restart=restart))
+    elif on_facts:
         with opened_answerer(grounding, model, decoding) as answerer:
             ask = partial(answer_all_grounded, answerer, questions, target, rows=batch_rows, restart=restart)
             answers = _with_progress(len(questions), ask)
@@ -92,7 +105,17 @@ def infer(
         print(f"基座：{_summary_line(summarize(beside))}")
     print(_summary_line(summarize(answers)))
     print(f"回答已写入 {target}")
+    if text is not None:
+        write_text(text, "\n\n".join(map(_as_text, answers)) + f"\n\n{NOTICE}\n")
+        print(f"纯文本已写入 {text}")
     print(NOTICE)
+
+
+def _as_text(answer: Answer) -> str:
+    """A question and its answer as a person reads them: the alarm first, whatever the model says."""
+    said = f"出错：{answer.error}" if answer.finish == "error" else answer.text
+    lines = [f"问：{answer.question}", with_alarm(answer.alarm, f"答：{said}"), *map(evidence_line, answer.evidence)]
+    return "\n".join(lines)
 
 
 def _example_questions() -> list[Question]:
@@ -113,7 +136,7 @@ def _answer_one(engine: Engine, question: str, decoding: Decoding) -> None:
         sys.stdout.flush()
 
     answer = Session(engine, decoding).ask(question, write)
-    print(f"\n{NOTICE}")
+    print(f"\n{cautions(question)}\n{NOTICE}")
     report(_summary_line(summarize([answer])))
 
 
@@ -179,9 +202,12 @@ def show_answers(console: Console, answers: Sequence[Answer], beside: Sequence[A
 
 
 def _shown(answer: Answer) -> Text:
+    text = Text()
+    if answer.alarm is not None:
+        text.append(f"{alarm_text(answer.alarm)}\n\n", style="bold red")
     if answer.finish == "error":
-        return Text(f"出错：{answer.error}", style="red")
-    text = Text(printable(answer.text))
+        return text.append(f"出错：{answer.error}", style="red")
+    text.append(printable(answer.text))
     for item in answer.evidence:
         text.append(f"\n{evidence_line(item)}", style="dim")
     # A grounded answer that was cut is not shown: its facts are.

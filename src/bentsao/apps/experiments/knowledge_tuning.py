@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.apps.experiments import systems
-from bentsao.apps.experiments.questions import by_hand, composed, named_in, sample
 from bentsao.apps.experiments.systems import Bench
 from bentsao.apps.training_view import TrainingView
 from bentsao.construction.grammar import load_grammar
@@ -25,6 +24,7 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_file, write_json
 from bentsao.core.records import Conversation
 from bentsao.evaluation.grounding import Gold, Said, Score, figures, score
+from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.evaluation.statistics import Figure
 from bentsao.inference.engine import Engine
 from bentsao.inference.grounded import GroundedAnswer, Policy

@@ -55,6 +55,8 @@ _FIGURES: dict[str, Callable[[Random], str]] = {
 }
 """Attributes whose values are drawn by chance."""
 
+_DRUG_COVER = ("医保甲类", "医保乙类", "非医保药品")
+
 
 def about_nothing(pen: Pen) -> Exchange | None:
     """A question about an invented entity, in one of the plain forms or as a premise."""
@@ -93,6 +95,8 @@ def _subject(kind: Kind, pen: Pen) -> Subject | None:
 
 
 def _facts(name: str, kind: Kind, attribute: str, pen: Pen) -> tuple[Fact, ...]:
+    if (kind, attribute) == ("drug", "是否医保"):
+        return (_fact(name, attribute, (pen.rng.choice(_DRUG_COVER),)),)
     if attribute in _FIGURES:
         qualifier = _HOSPITAL if attribute == "治疗费用" and pen.rng.random() < 0.7 else None
         return (_fact(name, attribute, (_FIGURES[attribute](pen.rng),), qualifier),)

@@ -7,35 +7,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from copy import copy
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import Any
 
 from bentsao.core import grounding
 from bentsao.core.errors import ModelError
-from bentsao.core.grounding import Gap, cited_numbers
+from bentsao.core.grounding import Gap
 from bentsao.core.records import Evidence, Fact, Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fitted_prompt
-from bentsao.inference.grounded.guarding import guarded
+from bentsao.inference.grounded.checking import Checker, Grounds
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
-from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, facts_only, is_disputed
-from bentsao.knowledge.contents import names_of
+from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, is_disputed
+from bentsao.inference.safety import look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.store import KnowledgeBase
-from bentsao.knowledge.verify import KnownNames
 
 BATCH = 16
 """Questions that are answered together."""
 
 _NAMING = Decoding(max_new_tokens=40)
-_NAMED_KINDS = frozenset({"disease", "drug", "operation", "symptom", "examination"})
-"""Kinds whose names an answer may not bring in without a fact. Parts of the body are in every sentence."""
-
-_LONGEST_NAME = 16
-"""Characters of a value that may be a name; longer ones are sentences, which no answer says by chance."""
 
 
 @dataclass
@@ -80,7 +74,13 @@ class Answerer:
         self.decoding = decoding or Decoding()
         self.bundle = bundle
         self._resolver = Resolver(kb, linker or Linker.for_kb(kb), policy.nearest)
-        self._vocabulary: KnownNames | None = None
+        self._checker = Checker(kb, policy)
+
+    def with_decoding(self, decoding: Decoding) -> Answerer:
+        """The same answerer, whose answers are drawn otherwise."""
+        other = copy(self)
+        other.decoding = decoding
+        return other
 
     def answer(
         self, questions: Sequence[GroundedQuestion], progress: Callable[[int, int], None] | None = None
@@ -213,36 +213,22 @@ class Answerer:
 
     def _checked(self, case: _Case, said: Generated | None) -> GroundedAnswer:
         answer = _answer_to(case, self)
-        quoted = facts_only(case.evidence, disputed=is_disputed(case.evidence))
+        grounds = Grounds(case.asked.question, case.aim, case.evidence, case.gaps, case.left_out)
         if said is None:
-            return answer.model_copy(update={"answer": quoted} if case.evidence else self._without_facts(case))
+            return answer.model_copy(update={"answer": grounds.quoted} if case.evidence else self._without_facts(case))
         raw = said.text.strip()
-        text, removed = self._guarded(case, raw, finish=said.finish)
+        checked = self._checker.check(raw, grounds, cut=said.finish == "length")
         return answer.model_copy(
             update={
-                "answer": text or quoted,
+                "answer": checked.answer,
                 "raw": raw,
-                "removed": removed,
+                "removed": checked.removed,
+                "added": checked.added,
+                "premise": checked.premise,
                 "finish": said.finish,
                 "tokens": len(said.ids),
             }
         )
-
-    def _guarded(self, case: _Case, raw: str, *, finish: str) -> tuple[str, tuple[tuple[str, str], ...]]:
-        """What may stand of an answer, and what not; nothing where it was cut or is left without a fact."""
-        if self.policy.guard == "off":
-            return raw, ()
-        if finish == "length":
-            return "", ((raw, "到达长度上限，没有说完。"),)
-        text, removed = guarded(
-            raw,
-            case.evidence,
-            self.policy.guard,
-            asked="\n".join([case.asked.question, *(gap.entity for gap in case.gaps)]),
-            vocabulary=self._names(),
-            aliases=self._aliases,
-        )
-        return (text if cited_numbers(text) else ""), removed
 
     def _without_facts(self, case: _Case) -> dict[str, Any]:
         """What is said where there is nothing to cite: a question back, or that there is nothing."""
@@ -283,26 +269,6 @@ class Answerer:
         known = {fact.attribute for fact in self.kb.facts(name)}
         return [attribute for attribute in ATTRIBUTES if attribute in known]
 
-    def _names(self) -> KnownNames:
-        if self._vocabulary is None:
-            self._vocabulary = known_names(self.kb)
-        return self._vocabulary
-
-    def _aliases(self, name: str) -> tuple[str, ...]:
-        entity = self.kb.entity(name)
-        return names_of(entity) if entity else ()
-
-
-def known_names(kb: KnowledgeBase) -> KnownNames:
-    """What an answer may not bring in without a fact: the base's names, and the values that name things."""
-    naming = [
-        name
-        for name, attribute in ATTRIBUTES.items()
-        if attribute.values in _NAMED_KINDS and attribute.polarity == "for"  # 禁忌证 names groups of people too
-    ]
-    values = (value for value in kb.values(naming) if len(value) <= _LONGEST_NAME)
-    return KnownNames(chain(values, (text for text, _, kind, _ in kb.names() if kind in _NAMED_KINDS)))
-
 
 def _messages(case: _Case) -> list[Message]:
     """The three turns, with what is taken to be right in the model's place."""
@@ -321,6 +287,7 @@ def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
         id=case.asked.id,
         question=case.asked.question,
         answer="",
+        alarm=look([Message(role="user", content=text) for text in (*case.asked.history, case.asked.question)]),
         entities=case.aim.entities,
         attributes=case.aim.attributes,
         evidence=case.evidence,

@@ -28,7 +28,7 @@ def answer_all_grounded(
     The last user's message is the question, those before it are its history. rows: questions that are answered
     together. The other arguments, the journal and the errors are those of `batch.answer_all`.
     """
-    journal = Journal(out, _settings(answerer), questions, restart=restart)
+    journal = Journal(Answer, out, grounded_settings(answerer), questions, restart=restart)
     if journal.answers:
         report(journal.resumed)
     tell = progress or (lambda _done, _all: None)
@@ -55,6 +55,7 @@ def as_answer(answer: GroundedAnswer, question: Question) -> Answer:
         id=answer.id,
         question=question.text,
         text=answer.answer,
+        alarm=answer.alarm,
         reference=question.reference,
         evidence=answer.evidence,
         finish=answer.finish,
@@ -64,7 +65,7 @@ def as_answer(answer: GroundedAnswer, question: Question) -> Answer:
     )
 
 
-def _settings(answerer: Answerer) -> dict[str, Any]:
+def grounded_settings(answerer: Answerer) -> dict[str, Any]:
     """All that decides what the answers are."""
     engine = answerer.engine
     return {

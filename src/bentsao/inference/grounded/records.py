@@ -7,7 +7,8 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from bentsao.core.grounding import Gap
-from bentsao.core.records import Evidence, Record
+from bentsao.core.records import Alarm, Evidence, Record
+from bentsao.inference.grounded.premises import Premise
 
 Path = Literal["both", "model", "linker", "bm25", "oracle"]
 """Who says what a question is about: the tuned model, the linker, both together, a full-text search, or the caller."""
@@ -23,14 +24,16 @@ class Policy(Record):
 
     path: who says what is asked. guard: "remove" takes out sentences of the answer that the facts do not bear out,
     "mark" leaves a warning with those that merely go beyond the facts and takes out the rest (figures, what a fact
-    speaks against, unsafe advice), "off" leaves all as the model wrote it. most_values: the most values that an answer
-    is given; what is beyond is counted in `GroundedAnswer.left_out`. longest: characters of facts that the model puts
-    into words; longer ones are quoted as they are. nearest: how alike (0 to 1) a misspelt name must be to the name it
-    is taken for.
+    speaks against, unsafe advice), "off" leaves all as the model wrote it. complete: what the model left out of its
+    facts is added behind its words, and yes or no is read off the facts; not where the guard is off. most_values: the
+    most values that an answer is given; what is beyond is counted in `GroundedAnswer.left_out`. longest: characters of
+    facts that the model puts into words; longer ones are quoted as they are. nearest: how alike (0 to 1) a misspelt
+    name must be to the name it is taken for.
     """
 
     path: Path = "both"
     guard: Guard = "remove"
+    complete: bool = True
     most_values: int = Field(default=60, ge=1)
     longest: int = Field(default=400, ge=1)
     nearest: float = Field(default=0.75, ge=0, le=1)
@@ -71,18 +74,21 @@ class GroundedQuestion(Record):
 
 
 class GroundedAnswer(Record):
-    """An answer with what it stands on.
+    """An answer with what it stands on. `alarm` goes before `answer` wherever a person reads it.
 
     abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks
-    which of these is meant. raw: the model's words before the guard; empty where no model wrote. removed: sentences
-    that the guard took out or marked, with the reason. gaps: what was looked up in vain. left_out: values beyond the
-    policy's most. by_model, by_linker: what each way found; None where it was not asked. finish, error: as in Answer;
-    "end" for answers that no model wrote. bundle: the hash of the bundle that answered; empty without one.
+    which of these is meant. raw: the model's words before they were checked; empty where no model wrote. removed: what
+    was taken out, marked or replaced, with the reason. added: values that the model left out and the answer now says.
+    premise: what the question asserts; None where it asserts nothing, or no model wrote. gaps: what was looked up in
+    vain. left_out: values beyond the policy's most. by_model, by_linker: what each way found; None where it was not
+    asked. finish, error: as in Answer; "end" for answers that no model wrote. bundle: the hash of the bundle that
+    answered; empty without one.
     """
 
     id: str
     question: str
     answer: str
+    alarm: Alarm | None = None
     entities: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()
@@ -91,6 +97,8 @@ class GroundedAnswer(Record):
     ask_back: tuple[str, ...] = ()
     gaps: tuple[Gap, ...] = ()
     removed: tuple[tuple[str, str], ...] = ()
+    added: int = 0
+    premise: Premise | None = None
     left_out: int = 0
     raw: str = ""
     finish: Literal["end", "length", "error"] = "end"

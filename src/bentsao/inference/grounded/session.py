@@ -8,9 +8,11 @@ from pathlib import Path
 
 from bentsao.core.errors import ModelError
 from bentsao.core.grounding import without_marks
-from bentsao.core.records import Evidence, Message
+from bentsao.core.records import Alarm, Evidence, Message
 from bentsao.inference.grounded.answering import Answerer
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion
+from bentsao.inference.grounded.wording import names_asked
+from bentsao.inference.safety import look
 from bentsao.inference.session import SavedFiles
 from bentsao.knowledge.normalise import normalise
 
@@ -42,6 +44,10 @@ class GroundedSession:
         self._history: list[str] = []
         self._open: tuple[GroundedQuestion, GroundedAnswer] | None = None
 
+    def alarm(self, text: str) -> Alarm | None:
+        """What to show before the answer to what the person says next."""
+        return look([*self.messages, Message(role="user", content=text)])
+
     def ask(self, text: str) -> GroundedAnswer:
         """The answer to what the person says next. When it is interrupted, nothing is added to the conversation.
 
@@ -55,6 +61,7 @@ class GroundedSession:
             if (meant := chosen(text, answer.ask_back)) is not None:
                 question = before.model_copy(update={"id": question.id, "aim": _settled(answer, meant)})
                 said = [meant]  # what 那要做什么检查？ will be about
+        alarm = self.alarm(text)
         (answer,) = self._answerer.answer([question])
         if answer.error is not None:
             raise ModelError(answer.error)
@@ -65,11 +72,34 @@ class GroundedSession:
             Message(role="user", content=text),
             Message(role="assistant", content=without_marks(answer.answer)),
         )
-        return answer
+        return answer.model_copy(update={"alarm": alarm})
 
     def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL; as `Session.save`."""
         return self._saved.save(path, self.messages)
+
+
+def question_of(name: str, messages: Sequence[Message], answerer: Answerer) -> GroundedQuestion:
+    """The question that a conversation ends with, as `GroundedSession` would ask it, from what was said alone.
+
+    name: its id. messages: the last is the user's. Where the answer before asks back and the last message chooses, the
+    question before is asked again with what was chosen; the answerer says what it was about.
+    """
+    said: list[str] = []
+    meant: str | None = None
+    asked: Sequence[str] = ()
+    for message in messages:
+        if message.role == "assistant":
+            asked = names_asked(message.content)
+        elif message.role == "user":
+            meant = chosen(message.content, asked) if asked else None
+            said.append(meant or message.content)
+            asked = ()
+    if meant is None or len(said) < 2:
+        return GroundedQuestion(id=name, question=said[-1], history=tuple(said[:-1]))
+    before = GroundedQuestion(id=name, question=said[-2], history=tuple(said[:-2]))
+    aim = answerer.aim_of(before)
+    return before.model_copy(update={"aim": _settled(aim, meant)})
 
 
 def chosen(reply: str, names: Sequence[str]) -> str | None:
@@ -95,6 +125,6 @@ def chosen(reply: str, names: Sequence[str]) -> str | None:
     return part[0] if len(part) == 1 else None
 
 
-def _settled(answer: GroundedAnswer, meant: str) -> Aim:
+def _settled(before: GroundedAnswer | Aim, meant: str) -> Aim:
     """What the earlier question is about, now that the person has said which entity is meant."""
-    return Aim(entities=(meant, *(name for name in answer.entities[1:] if name != meant)), attributes=answer.attributes)
+    return Aim(entities=(meant, *(name for name in before.entities[1:] if name != meant)), attributes=before.attributes)

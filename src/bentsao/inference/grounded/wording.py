@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 
 from bentsao.core import grounding
 from bentsao.core.grounding import Gap
 from bentsao.core.records import Evidence
+from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import ATTRIBUTES
 
 
@@ -19,6 +21,19 @@ def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
     return (
         lead + "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in evidence) + "。"
     )
+
+
+def unsaid(evidence: Sequence[Evidence], answer: str) -> tuple[str, int]:
+    """The values that an answer does not say, in a sentence to follow it, and how many they are; empty for none."""
+    written = normalise(answer).text
+    left: list[Evidence] = []
+    for item in evidence:
+        values = tuple(value for value in item.fact.values if normalise(value).text not in written)
+        if values:
+            left.append(item.model_copy(update={"fact": item.fact.model_copy(update={"values": values})}))
+    count = sum(len(item.fact.values) for item in left)
+    lines = "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in left)
+    return (f"资料中还有：{lines}。" if left else ""), count
 
 
 _NEAR: dict[str, tuple[str, ...]] = {
@@ -62,6 +77,12 @@ def asking_back(names: Sequence[str], unknown: Sequence[str] = ()) -> str:
     missing = f"知识库没有收录{'、'.join(f'“{name}”' for name in unknown)}。" if unknown else ""
     choices = "，还是".join(f"“{name}”" for name in names)
     return f"{missing}您是指{choices}{'吗' if len(names) == 1 else ''}？"
+
+
+def names_asked(text: str) -> tuple[str, ...]:
+    """The names between which a text asks, as `asking_back` writes them; none where it does not ask."""
+    found = re.findall("您是指(“[^”]+”(?:，还是“[^”]+”)*)吗?？", text)
+    return tuple(re.findall("“([^”]+)”", found[-1])) if found else ()
 
 
 def asking_attribute(known: Sequence[tuple[str, Sequence[str]]]) -> str:

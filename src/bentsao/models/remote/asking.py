@@ -47,14 +47,20 @@ class Asking(Record):
             raise ValueError(f"不能另设 {'、'.join(ours)}")
         return extra
 
+    def plain_request(self, messages: tuple[Turn, ...]) -> Request:
+        """A request with these messages, to be answered in plain words."""
+        return Request(self.model, messages, {**self._limits(), **self.extra})
+
     def request(self, messages: tuple[Turn, ...], shape: type[Record]) -> Request:
         """A request with these messages; `shape` is what its reply must be."""
-        parameters: dict[str, Any] = {self.limit_name: self.output_limit}
-        if self.temperature is not None:
-            parameters["temperature"] = self.temperature
+        parameters = self._limits()
         if self.response_format == "object":
             parameters["response_format"] = {"type": "json_object"}
         elif self.response_format == "schema":
             schema = {"name": shape.__name__.lower(), "schema": shape.model_json_schema()}
             parameters["response_format"] = {"type": "json_schema", "json_schema": schema}
         return Request(self.model, messages, {**parameters, **self.extra})
+
+    def _limits(self) -> dict[str, Any]:
+        sent = {} if self.temperature is None else {"temperature": self.temperature}
+        return {self.limit_name: self.output_limit, **sent}

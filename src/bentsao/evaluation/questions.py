@@ -1,4 +1,4 @@
-"""Questions of the knowledge-tuning experiment: about held-out entities in held-out patterns, or written by hand."""
+"""Gold questions for `grounding.py`: about held-out entities in held-out patterns, or written by hand."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 
-from bentsao.construction.composer import Tally, compose
+from bentsao.construction.composer import Tally, compose, dialogues
 from bentsao.construction.datasets import Order, premise_pairs
 from bentsao.construction.exchanges import Exchange
 from bentsao.construction.grammar import Grammar
 from bentsao.construction.subjects import Material, Subject
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import iterate_json
-from bentsao.core.grounding import in_order
+from bentsao.core.grounding import in_order, without_marks
 from bentsao.core.records import Conversation
 from bentsao.core.splits import NameFinder
 from bentsao.evaluation.grounding import Gold
@@ -25,7 +25,7 @@ _KINDS = {
     "lay": "plain", "clinician": "plain", "exam": "plain", "vignette": "plain", "triage": "plain", "several": "several",
     "compare": "compare", "follow_up": "follow_up", "turn": "follow_up", "missing": "missing", "unknown": "unknown",
 }  # fmt: skip
-"""What each form of the composer is in the experiment's figures."""
+"""What each form of the composer is in the figures."""
 
 _MIX = {
     "lay": 34, "clinician": 14, "exam": 8, "vignette": 14, "triage": 2, "several": 8, "compare": 4, "follow_up": 10,
@@ -45,13 +45,39 @@ def composed(
     exchanges = list(compose(part, grammar, _MIX, count, split="test", seed=seed, tally=tally))
     exchanges += compose(part, grammar, _UNKNOWN, max(count // 8, 1), split="test", seed=seed, tally=tally)
     questions = [_gold(exchange, f"t{number:04d}") for number, exchange in enumerate(exchanges, start=1)]
-    order = Order(part, (), grammar, count // 2, "test", seed, tally)
-    for number, pair in enumerate(islice(premise_pairs(order), max(count // 4, 1)), start=1):
-        questions += [
-            _gold(exchange, f"p{number:04d}{side}").model_copy(update={"kind": exchange.form, "pair": f"p{number:04d}"})
-            for exchange, side in zip(pair, "ab", strict=True)
-        ]
-    return questions
+    return questions + premises(part, grammar, max(count // 4, 1), seed=seed)
+
+
+def premises(material: Material, grammar: Grammar, count: int, *, seed: int) -> list[Gold]:
+    """At most `count` pairs of a true and a false premise, the two sides one after the other."""
+    order = Order(material, (), grammar, 2 * count, "test", seed, Tally())
+    return [
+        _gold(exchange, f"p{number:04d}{side}").model_copy(update={"kind": exchange.form, "pair": f"p{number:04d}"})
+        for number, pair in enumerate(islice(premise_pairs(order), count), start=1)
+        for exchange, side in zip(pair, "ab", strict=True)
+    ]
+
+
+class Turn(NamedTuple):
+    """A question of a composed dialogue, with what was said before it: (question, answer), oldest first."""
+
+    gold: Gold
+    before: tuple[tuple[str, str], ...]
+    answer: str
+
+
+def turns(material: Material, grammar: Grammar, count: int, *, seed: int) -> list[Turn]:
+    """The questions after the first of about `count` dialogues, each with all that came before it."""
+    found: list[Turn] = []
+    composed = dialogues(material, grammar, count, split="test", seed=seed, tally=Tally())
+    for number, dialogue in enumerate(composed, start=1):
+        said = [(one.question, without_marks(one.answer)) for one in dialogue]
+        for place, exchange in enumerate(dialogue[1:], start=1):
+            gold = _gold(exchange, f"d{number:04d}.{place + 1}")
+            before = tuple(said[:place])
+            gold = gold.model_copy(update={"history": tuple(question for question, _ in before)})
+            found.append(Turn(gold, before, said[place][1]))
+    return found
 
 
 def by_hand(path: Path, kb: KnowledgeBase) -> list[Gold]:
@@ -103,11 +129,16 @@ def sample(questions: Sequence[Gold], count: int, seed: int) -> list[Gold]:
     return [question for question in questions if question.id in chosen]
 
 
+def as_kind(form: str) -> str:
+    """What a form of the composer is in the figures."""
+    return _KINDS.get(form, form)
+
+
 def _gold(exchange: Exchange, name: str) -> Gold:
     return Gold(
         id=name,
         question=exchange.question,
-        kind=_KINDS.get(exchange.form, exchange.form),
+        kind=as_kind(exchange.form),
         history=exchange.history,
         entities=exchange.subjects,
         attributes=exchange.attributes,

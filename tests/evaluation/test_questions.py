@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.apps.experiments.questions import by_hand, composed, named_in, sample
 from bentsao.construction.grammar import is_held_out, load_grammar, pattern_id
 from bentsao.construction.subjects import gather
 from bentsao.core.errors import DataError
 from bentsao.core.records import Conversation, Message
+from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
 

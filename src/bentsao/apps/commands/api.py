@@ -1,0 +1,88 @@
+"""The flags that name a model behind an OpenAI-style API, where it answers questions."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+from cyclopts import Parameter
+from pydantic import ValidationError
+
+from bentsao.core.errors import ConfigError
+from bentsao.models.remote.asking import Asking
+from bentsao.models.remote.budget import Prices
+from bentsao.models.remote.calling import Patience
+from bentsao.models.remote.client import Endpoint
+
+
+@dataclass(frozen=True)
+class RemoteChoice:
+    """A model behind an API, and what asking it may take and cost."""
+
+    api_base: Annotated[
+        str | None,
+        Parameter(name="--api-base", help="由 OpenAI 式接口的模型来答：接口的地址，写到 /v1 为止"),
+    ] = None
+    api_model: Annotated[
+        str | None, Parameter(name=["--model", "--api-model"], help="接口上的模型名，按服务端的叫法")
+    ] = None
+    key_env: Annotated[str, Parameter(help="放密钥的环境变量的名字；密钥只从这里读，不显示也不保存")] = "OPENAI_API_KEY"
+    api_temperature: Annotated[float, Parameter(help="接口的采样温度；负数表示不发送这一项")] = 0.0
+    concurrency: Annotated[int, Parameter(help="同时进行的调用数")] = 8
+    rpm: Annotated[float | None, Parameter(help="每分钟最多的请求数")] = None
+    tpm: Annotated[float | None, Parameter(help="每分钟最多的 token 数")] = None
+    max_tokens_budget: Annotated[int | None, Parameter(help="token 预算，到了就停；加大后再运行即接着做")] = None
+    max_money: Annotated[float | None, Parameter(help="花费预算，要同时给出价格；币种与价格相同")] = None
+    price_in: Annotated[float | None, Parameter(help="每百万输入 token 的价格")] = None
+    price_out: Annotated[float | None, Parameter(help="每百万输出 token 的价格")] = None
+    limit_name: Annotated[
+        Literal["max_tokens", "max_completion_tokens"], Parameter(help="回答长度的上限在接口里叫什么")
+    ] = "max_tokens"
+    extra: Annotated[str | None, Parameter(help="另外要发送的参数，一个 JSON 对象")] = None
+    timeout: Annotated[float, Parameter(help="一次调用最多等多少秒")] = 120.0
+    attempts: Annotated[int, Parameter(help="一个请求最多试几次")] = 6
+
+    def chosen(self, max_new_tokens: int = 256) -> Asking | None:
+        """The model; None where no API is named. max_new_tokens: of a reply.
+
+        Raises ConfigError for a value that cannot be.
+        """
+        if self.api_base is None:
+            if self != RemoteChoice():
+                raise ConfigError("接口的各项设置要与 --api-base 同用。请加上接口的地址，或去掉它们。")
+            return None
+        if not self.api_model:
+            raise ConfigError("请用 --model 指出接口上的模型名，按服务端的叫法。")
+        try:
+            return Asking(
+                endpoint=Endpoint(base_url=self.api_base, key_env=self.key_env, timeout=self.timeout),
+                model=self.api_model,
+                temperature=None if self.api_temperature < 0 else self.api_temperature,
+                output_limit=max_new_tokens,
+                limit_name=self.limit_name,
+                extra=self._extra(),
+                concurrency=self.concurrency,
+                requests_per_minute=self.rpm,
+                tokens_per_minute=self.tpm,
+                max_tokens=self.max_tokens_budget,
+                max_money=self.max_money,
+                prices=Prices(input=self.price_in, output=self.price_out),
+                patience=Patience(attempts=self.attempts),
+            )
+        except ValidationError as error:
+            faults = "；".join(f"{'.'.join(map(str, one['loc']))}：{one['msg']}" for one in error.errors())
+            raise ConfigError(f"接口的设置有误：{faults}。") from None
+
+    def _extra(self) -> dict[str, Any]:
+        try:
+            value = json.loads(self.extra or "{}")
+        except ValueError:
+            value = None
+        if not isinstance(value, dict):
+            raise ConfigError(f"--extra {self.extra!r} 应是一个 JSON 对象。")
+        return value
+
+
+Remote = Annotated[RemoteChoice, Parameter(name="*", group="接口上的模型")]
+NO_REMOTE = RemoteChoice()

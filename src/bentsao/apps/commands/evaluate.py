@@ -1,0 +1,280 @@
+"""`bentsao evaluate`: measure models on tasks, and write scores and a report."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from bentsao.apps.commands.answering import MODEL, Model, ModelChoice, report
+from bentsao.apps.commands.api import NO_REMOTE, Remote, RemoteChoice
+from bentsao.apps.commands.evaluate_systems import Measured, learnt
+from bentsao.apps.commands.grounded import GROUNDING, Grounding
+from bentsao.apps.commands.kb_import import Json
+from bentsao.apps.commands.kb_views import print_json
+from bentsao.apps.commands.opening import opened
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import write_text
+from bentsao.evaluation.scoring import COVERAGE
+
+if TYPE_CHECKING:
+    from bentsao.evaluation.contamination import Training
+    from bentsao.evaluation.running import Report
+    from bentsao.evaluation.tasks.task import Source, Task
+    from bentsao.knowledge.store import KnowledgeBase
+
+app = App(name="evaluate", help="评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
+
+
+@dataclass(frozen=True)
+class ItemChoice:
+    """Which items are asked."""
+
+    data: Annotated[
+        tuple[str, ...],
+        Parameter(
+            name="--data",
+            help="题目文件（选择题也可以是目录）；几个任务时写成 任务=文件，如 choice=cmmlu。knowledge、polarity、"
+            "indications、dialogue 没有文件时由知识库写成",
+            negative=(),
+            show_default=False,
+        ),
+    ] = ()
+    limit: Annotated[int | None, Parameter(help="每个任务最多几题，在各科目、各类之间均匀地随机抽；缺省为全部")] = None
+    count: Annotated[int, Parameter(help="由知识库写题时，写大约几题（对、段）")] = 120
+    seed: Annotated[int, Parameter(help="抽题、写题与重抽样的随机种子")] = 0
+    subjects: Annotated[
+        tuple[str, ...],
+        Parameter(
+            help="选择题只用这些科目（科目名、文件名，或 医学、非医学）",
+            consume_multiple=True,
+            negative=(),
+            show_default=False,
+        ),
+    ] = ()
+    shots: Annotated[int, Parameter(help="选择题前面放几道例题；例题不计分")] = 0
+    shots_from: Annotated[Path | None, Parameter(help="例题另取自这个文件或目录")] = None
+    shuffles: Annotated[int, Parameter(help="选择题的选项另换几种次序再问，看选的是不是同一项；0 为不换")] = 1
+
+    def files(self, tasks: Sequence[str]) -> dict[str, tuple[Path, ...]]:
+        """The files of each task. Raises ConfigError where it is left open which task a file is for."""
+        found: dict[str, list[Path]] = {task: [] for task in tasks}
+        for value in self.data:
+            task, equals, path = value.partition("=")
+            if equals and task in found:
+                found[task].append(Path(path))
+            elif len(tasks) == 1:
+                found[tasks[0]].append(Path(value))
+            else:
+                raise ConfigError(f"有几个任务，要说明文件给哪一个：--data 任务={value}（{'、'.join(tasks)}）。")
+        return {task: tuple(files) for task, files in found.items()}
+
+
+Items = Annotated[ItemChoice, Parameter(name="*", group="题目")]
+EVERY = ItemChoice()
+
+
+@app.default
+def evaluate(
+    tasks: Annotated[tuple[str, ...], Parameter(help="任务，一个或几个；见 bentsao evaluate tasks")],
+    /,
+    *,
+    out: Annotated[Path, Parameter(help="回答、判定、分数与报告写到哪个目录；中断后同样的命令接着做")],
+    items: Items = EVERY,
+    model: Model = MODEL,
+    with_base: Annotated[bool, Parameter(help="基座也测一遍，并排；有非医学选择题时看忘掉多少", negative=())] = False,
+    remote: Remote = NO_REMOTE,
+    grounding: Grounding = GROUNDING,
+    max_new_tokens: Annotated[int | None, Parameter(help="一个回答最多生成多少个 token；缺省按任务")] = None,
+    repetition_penalty: Annotated[float, Parameter(help="对回答中已出现的 token 的惩罚；1 为不惩罚")] = 1.0,
+    trained_on: Annotated[
+        tuple[Path, ...],
+        Parameter(
+            help="适配器的训练数据，用来查题目有没有学过；缺省按适配器里记下的",
+            consume_multiple=True,
+            negative=(),
+            show_default=False,
+        ),
+    ] = (),
+    min_coverage: Annotated[float, Parameter(help="可计分的题不到这个比例时不给出分数")] = COVERAGE,
+    rescore: Annotated[bool, Parameter(help="不打开模型，只给 --out 里已有的回答重新计分", negative=())] = False,
+    restart: Annotated[bool, Parameter(help="舍弃 --out 里已有的回答，全部重问", negative=())] = False,
+    json: Json = False,
+) -> None:
+    """在一个或几个任务上测模型：适配器、未微调的基座，或接口上的任何模型。
+
+    例：
+
+        bentsao evaluate choice --base embedded --data cmmlu --limit 200 --out runs/eval
+
+        bentsao evaluate open choice --adapter runs/my --with-base --data open=t.jsonl --data choice=cmmlu --out runs/e
+
+        bentsao evaluate polarity --kb my.kb --api-base http://127.0.0.1:8000/v1 --model 名字 --out runs/api
+    """
+    from bentsao.evaluation.running import Plan
+    from bentsao.evaluation.running import evaluate as measure
+    from bentsao.evaluation.tasks import TASKS
+
+    chosen = _tasks(tasks, TASKS)
+    _check(items, min_coverage, max_new_tokens)
+    _check_systems(model, remote, with_base=with_base)
+    if rescore and restart:
+        raise ConfigError("--rescore 只给已有的回答重新计分，--restart 要重新回答。请去掉其中一个。")
+    console = Console()
+    with ExitStack() as stack:
+        kb = stack.enter_context(opened(grounding.kb)) if any(task.data == "kb" for task in chosen) else None
+        measured = Measured(model, remote, grounding, with_base, repetition_penalty, trained_on)
+        systems = measured.kept(kb, out) if rescore else measured.systems(kb)
+        sources = _sources(chosen, items, kb, [system.training for system in systems])
+        plan = Plan(
+            tasks=chosen,
+            sources=sources,
+            out=out,
+            tokens=max_new_tokens,
+            coverage=min_coverage,
+            restart=restart,
+            settings=_settings(items, tasks, min_coverage),
+        )
+        bar = stack.enter_context(_progress())
+        found = measure(
+            plan,
+            [system.open for system in systems],
+            lambda title: _Teller(bar, title),
+            lambda line: bar.console.print(line, style="dim", markup=False),
+        )
+    _write(out, found, console, json=json)
+
+
+@app.command(name="tasks")
+def tasks_() -> None:
+    """列出全部任务。"""
+    from bentsao.evaluation.tasks import TASKS
+
+    for task in TASKS.values():
+        where = "由知识库写成，或给出文件" if task.data == "kb" else "用 --data 给出文件"
+        print(f"{task.name}：{task.title}（{where}）\n    {task.about}")
+
+
+def _tasks(names: Sequence[str], known: dict[str, Task[Any]]) -> list[Task[Any]]:
+    if strange := [name for name in names if name not in known]:
+        raise ConfigError(f"没有任务 {strange[0]}。可用：{'、'.join(known)}。")
+    return [known[name] for name in dict.fromkeys(names)]
+
+
+def _check(items: ItemChoice, coverage: float, tokens: int | None) -> None:
+    """Raises ConfigError for values that cannot be."""
+    if not 0 <= coverage <= 1:
+        raise ConfigError(f"--min-coverage {coverage} 应在 0 与 1 之间。")
+    if items.limit is not None and items.limit < 1:
+        raise ConfigError(f"--limit {items.limit} 应不小于 1。")
+    if items.count < 1 or items.shots < 0 or items.shuffles < 0 or (tokens is not None and tokens < 1):
+        raise ConfigError("--count、--max-new-tokens 应不小于 1，--shots、--shuffles 应不小于 0。")
+
+
+def _check_systems(model: ModelChoice, remote: RemoteChoice, *, with_base: bool) -> None:
+    """Raises ConfigError for flags that do not go together."""
+    if remote.api_base is not None and (model.adapter is not None or model.base is not None or with_base):
+        raise ConfigError("--api-base 与 --adapter、--base、--with-base 不能同用：一次测一个接口，或测本地的模型。")
+    if with_base and (model.with_default().adapter is None or not model.use_lora):
+        raise ConfigError("--with-base 是把适配器与它的基座并排测量：请给出 --adapter。")
+
+
+# ---- items ----------------------------------------------------------------------------------------------------------
+
+
+def _sources(
+    tasks: Sequence[Task[Any]], items: ItemChoice, kb: KnowledgeBase | None, trainings: Sequence[Training]
+) -> dict[str, Source]:
+    from bentsao.evaluation.tasks.task import Source
+
+    files = items.files([task.name for task in tasks])
+    composed = kb is not None and any(task.data == "kb" and not files[task.name] for task in tasks)
+    seen = learnt(kb, trainings) if composed and kb is not None else frozenset[str]()
+    return {
+        name: Source(
+            files=own,
+            kb=kb,
+            limit=items.limit,
+            count=items.count,
+            seed=items.seed,
+            learnt=seen.__contains__,
+            subjects=items.subjects,
+            shots=items.shots,
+            shots_from=items.shots_from,
+            shuffles=items.shuffles,
+        )
+        for name, own in files.items()
+    }
+
+
+def _settings(items: ItemChoice, tasks: Sequence[str], coverage: float) -> dict[str, Any]:
+    return {
+        "tasks": list(tasks),
+        "data": list(items.data),
+        "limit": items.limit,
+        "count": items.count,
+        "seed": items.seed,
+        "subjects": list(items.subjects),
+        "shots": items.shots,
+        "shuffles": items.shuffles,
+        "min_coverage": coverage,
+    }
+
+
+# ---- progress and report --------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _progress() -> Generator[Progress]:
+    bar = Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TextColumn("{task.fields[whole]}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        TextColumn("剩余"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        speed_estimate_period=600,  # a batch may take minutes
+    )
+    try:
+        with bar:
+            yield bar
+    except KeyboardInterrupt:
+        report("已中断。已有的回答都保存了，再次运行同一命令即可继续。")
+        raise
+
+
+class _Teller:
+    """Moves the bars of one task put to one system: one for each kind of work."""
+
+    def __init__(self, bar: Progress, title: str) -> None:
+        self._bar, self._title = bar, title
+        self._tasks: dict[str, Any] = {}
+
+    def __call__(self, what: str, done: float, count: int) -> None:
+        if what not in self._tasks:
+            self._tasks[what] = self._bar.add_task(f"{self._title} {what}", total=count, whole=0)
+        self._bar.update(self._tasks[what], completed=done, whole=int(done))
+
+
+def _write(out: Path, found: Report, console: Console, *, json: bool) -> None:
+    from bentsao.apps.evaluation_page import evaluation_page
+    from bentsao.apps.evaluation_tables import markdown, show
+    from bentsao.evaluation.running import read_verdicts
+
+    verdicts = {(one.system, one.task): read_verdicts(out, one.system, one.task) for one in found.scores}
+    write_text(out / "report.md", markdown(found))
+    write_text(out / "report.html", evaluation_page(found, verdicts))
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    show(console, found)
+    console.print(
+        f"用时 {found.seconds / 60:.1f} 分钟。分数：{out / 'scores.json'}；报告：{out / 'report.html'}", markup=False
+    )

@@ -1,0 +1,178 @@
+"""A report's figures as words: one place for how a figure is written, for terminal, Markdown and page alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from bentsao.evaluation.running import Forgetting, Report, Scores
+from bentsao.evaluation.scoring import Measured
+from bentsao.evaluation.statistics import Figure
+from bentsao.evaluation.tasks import TASKS
+from bentsao.evaluation.tasks.task import Measure, Task
+
+FORGOTTEN = {"likelihood": "按概率", "letter": "按写出的字母"}
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table of texts. note: what stands below it; empty for nothing."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def number(value: float | None, measure: Measure, *, sign: bool = False) -> str:
+    """A value as it is read: a share in percent, other figures with what digits they need."""
+    if value is None:
+        return "—"
+    plus = "+" if sign else ""
+    if measure.kind == "share":
+        return f"{100 * value:{plus}.1f}%"
+    return f"{value:{plus}.1f}" if abs(value) >= 10 else f"{value:{plus}.3f}"
+
+
+def figure(found: Measured | Figure, measure: Measure, *, sign: bool = False) -> str:
+    """A figure with its 95 % interval, how many items it counts, and how many could not be scored."""
+    unscored = found.unscored if isinstance(found, Measured) else 0
+    left = f"，{unscored} 不可计" if unscored else ""
+    if isinstance(found, Measured) and found.withheld:
+        return f"不给出（{found.n + unscored} 题里只有 {found.n} 题可计分）"
+    if found.low is None or found.high is None:
+        return f"{number(found.value, measure, sign=sign)}（{found.n}{left}）"
+    between = f"{number(found.low, measure, sign=sign)}，{number(found.high, measure, sign=sign)}"
+    return f"{number(found.value, measure, sign=sign)} [{between}]（{found.n}{left}）"
+
+
+def grids(report: Report) -> list[Grid]:
+    """The tables of a report: for each task the measures down and the systems across; then the parts; forgetting."""
+    found: list[Grid] = []
+    for name in dict.fromkeys(one.task for one in report.scores):
+        scores = [one for one in report.scores if one.task == name]
+        found += [_figures(name, scores), *_parts(name, scores), *_contaminated(name, scores)]
+    if report.forgetting:
+        found.append(_forgetting(report.forgetting))
+    return found
+
+
+def _figures(name: str, scores: Sequence[Scores]) -> Grid:
+    task = TASKS[name]
+    rows = [
+        (measure.title, *(_cell(one.figures, key, task) for one in scores))
+        for key, measure in task.measures.items()
+        if any(key in one.figures for one in scores)
+    ]
+    notes = [f"{one.system}：{one.check}" for one in scores if one.check]
+    notes += [
+        f"{one.system}：{sum(one.contaminated.values())} 题在训练数据里（"
+        + "，".join(f"{kind} {count}" for kind, count in one.contaminated.items())
+        + "），不在上面计算"
+        for one in scores
+        if one.contaminated
+    ]
+    return Grid(f"{task.title}（{name}）", ("指标", *(one.system for one in scores)), tuple(rows), "\n".join(notes))
+
+
+def _parts(name: str, scores: Sequence[Scores]) -> list[Grid]:
+    """The task's first measures by its parts, where there are several."""
+    task = TASKS[name]
+    present = [key for key in task.measures if any(key in one.figures for one in scores)]
+    shown = [key for key in ("likelihood", "letter") if key in present] or present[:1]
+    found: list[Grid] = []
+    for tag in task.splits:
+        parts = list(dict.fromkeys(part for one in scores for part in one.parts.get(tag, {})))
+        if len(parts) < 2 or not shown:
+            continue
+        head = (tag, *(f"{one.system}·{task.measures[key].title}" for one in scores for key in shown))
+        rows = [
+            (part, *(_cell(one.parts.get(tag, {}).get(part, {}), key, task) for one in scores for key in shown))
+            for part in parts
+        ]
+        found.append(Grid(f"{task.title}：按{tag}", head, tuple(rows)))
+    return found
+
+
+def _cell(figures: Mapping[str, Measured], key: str, task: Task[Any]) -> str:
+    return figure(figures[key], task.measures[key]) if key in figures else "—"
+
+
+def _contaminated(name: str, scores: Sequence[Scores]) -> list[Grid]:
+    """What the items came to that are in the training data."""
+    task = TASKS[name]
+    dirty = [one for one in scores if one.contaminated_figures]
+    if not dirty:
+        return []
+    rows = [
+        (
+            measure.title,
+            *(_cell(one.contaminated_figures, key, task) for one in dirty),
+        )
+        for key, measure in task.measures.items()
+        if any(key in one.contaminated_figures for one in dirty)
+    ]
+    head = ("指标", *(one.system for one in dirty))
+    return [Grid(f"{task.title}：在训练数据里的题（不能说明学会了什么）", head, tuple(rows))]
+
+
+def _forgetting(found: Sequence[Forgetting]) -> Grid:
+    share = Measure("")
+    rows = tuple(
+        (
+            one.system,
+            FORGOTTEN[one.measure],
+            figure(one.before, share),
+            figure(one.after, share),
+            figure(one.change, share, sign=True),
+        )
+        for one in found
+    )
+    note = "同一批非医学题在微调前（未微调的基座）与微调后的正确率；变化的区间不含 0 才说明有得失。"
+    return Grid("微调忘掉了多少（非医学选择题）", ("系统", "读法", "微调前", "微调后", "变化"), rows, note)
+
+
+def show(console: Console, report: Report) -> None:
+    """The tables on a terminal."""
+    for grid in grids(report):
+        table = Table(title=grid.title, title_justify="left", caption=grid.note or None, caption_justify="left")
+        for place, title in enumerate(grid.head):
+            table.add_column(title, justify="left" if place == 0 else "right", overflow="fold")
+        for row in grid.rows:
+            table.add_row(*row)
+        console.print(table, markup=False)
+
+
+def markdown(report: Report) -> str:
+    """The report in Markdown."""
+    lines = ["# 本草：评测报告", ""]
+    lines += [f"- {label}：{name}" for label, name in report.systems.items()]
+    lines += [f"- 用时 {report.seconds / 60:.1f} 分钟", f"- 本草 {report.bentsao}", ""]
+    for grid in grids(report):
+        lines += [f"## {grid.title}", "", _row(grid.head), _row(["---"] * len(grid.head))]
+        lines += [_row(row) for row in grid.rows]
+        lines += ["", grid.note.replace("\n", "  \n"), ""] if grid.note else [""]
+    lines += ["## 指标的定义", "", READING, ""]
+    lines += [f"- {title}：{about}" for title, about in definitions(report)]
+    return "\n".join(lines) + "\n"
+
+
+READING = "每格是数值 [95% 区间]（计入的题数，不可计的题数）；区间由一万次重抽样得到，同一实体或病例的题一起抽。"
+
+
+def definitions(report: Report) -> list[tuple[str, str]]:
+    """The measures that the report has and what each means, once."""
+    found: dict[str, str] = {}
+    for one in report.scores:
+        for key, measure in TASKS[one.task].measures.items():
+            if key in one.figures and measure.about:
+                found.setdefault(measure.title, measure.about)
+    return list(found.items())
+
+
+def _row(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"

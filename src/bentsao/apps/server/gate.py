@@ -1,0 +1,95 @@
+"""What stands before every request to the API: the key, the size of the body, the time that it may take to come.
+
+Plain ASGI, so that the application still hears when a client goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Sequence
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from bentsao.apps.server.errors import ApiError
+from bentsao.apps.server.metrics import Metrics
+from bentsao.apps.server.serving import Limits
+
+
+class Gate:
+    """Lets requests to `/v1/` and `/metrics` through that have one of the keys, with a body within limits.
+
+    keys: none: all are let through.
+    """
+
+    def __init__(self, app: ASGIApp, *, keys: Sequence[str], limits: Limits, metrics: Metrics) -> None:
+        self._app = app
+        self._keys = [key.encode() for key in keys]
+        self._limits = limits
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One connection."""
+        if scope["type"] != "http" or not scope["path"].startswith(("/v1/", "/metrics")):
+            await self._app(scope, receive, send)
+            return
+        headers = {name.lower(): value for name, value in scope["headers"]}
+        try:
+            self._check_key(headers.get(b"authorization", b""))
+            body = await self._body(headers, receive)
+        except ApiError as error:
+            self._metrics.requests.labels(scope["path"][:40], "", str(error.status)).inc()
+            # What has not been read of the body would be taken for the next request.
+            error.headers["Connection"] = "close"
+            await error.response()(scope, receive, send)
+            return
+        if body is None:  # the client has gone
+            return
+        given = False
+
+        async def again() -> Message:
+            nonlocal given
+            if given:
+                return await receive()
+            given = True
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        await self._app(scope, again, send)
+
+    def _check_key(self, given: bytes) -> None:
+        """In the same time for every wrong key. Raises ApiError."""
+        if not self._keys:
+            return
+        scheme, _, key = given.partition(b" ")
+        found = [hmac.compare_digest(key.strip(), known) for known in self._keys]
+        if scheme.lower() != b"bearer" or not any(found):
+            message = "缺少 API 密钥或密钥不对。请在请求头里写 Authorization: Bearer 密钥。"
+            raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+
+    async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
+        """The whole body; None where the client went before it was there. Raises ApiError."""
+        most = self._limits.body
+        said = headers.get(b"content-length", b"0")
+        if said.isdigit() and int(said) > most:
+            raise _too_large(most)
+        chunks: list[bytes] = []
+        length = 0
+        deadline = asyncio.get_running_loop().time() + self._limits.upload
+        while True:
+            rest = deadline - asyncio.get_running_loop().time()
+            try:
+                message = await asyncio.wait_for(receive(), max(0.0, rest))
+            except asyncio.TimeoutError:
+                raise ApiError(408, f"请求体在 {self._limits.upload:g} 秒内没有到齐。", code="upload_timeout") from None
+            if message["type"] == "http.disconnect":
+                return None
+            chunks.append(message.get("body", b""))
+            length += len(chunks[-1])
+            if length > most:
+                raise _too_large(most)
+            if not message.get("more_body", False):
+                return b"".join(chunks)
+
+
+def _too_large(most: int) -> ApiError:
+    return ApiError(413, f"请求体超过 {most} 字节。请缩短内容。", code="request_too_large")

@@ -1,0 +1,64 @@
+"""CMCOQA: 200 open questions by ICD-10 chapter, without references (arXiv 2309.04175).
+
+Its own scores (完整性, 深刻性, 专业性, 0 to 3) are given by a judge or by people; here is what needs neither.
+"""
+
+from __future__ import annotations
+
+from bentsao.core.errors import DataError, Fault
+from bentsao.core.files import iterate_json
+from bentsao.core.records import Message
+from bentsao.evaluation.tasks.task import (
+    Item,
+    Response,
+    Source,
+    Task,
+    Verdict,
+    each,
+    failed,
+    limited,
+    needed_files,
+    verdict,
+)
+from bentsao.evaluation.tasks.text import FORM, form_scores
+
+
+def load(source: Source) -> list[Item[None]]:
+    """The questions of the published file: an array of {question, ICD-10}."""
+    items: list[Item[None]] = []
+    faults: list[Fault] = []
+    for file in needed_files(source, "cmcoqa", "公开的题目文件 cmcoqa_question.json"):
+        for place, row in iterate_json(file):
+            if isinstance(row, Fault):
+                faults.append(row)
+                continue
+            asked = row.get("question") if isinstance(row, dict) else None
+            chapter = row.get("ICD-10") if isinstance(row, dict) else None
+            if not isinstance(asked, str) or not asked.strip():
+                faults.append(place.fault("question", asked, "应是一个问题。"))
+            elif not isinstance(chapter, str):
+                faults.append(place.fault("ICD-10", chapter, "应是 ICD-10 的章名。"))
+            else:
+                name = f"{file.stem}:{place.row}"
+                messages = (Message(role="user", content=asked.strip()),)
+                items.append(Item(name, name, messages, None, tags={"ICD-10": chapter.strip()}))
+    if faults:
+        raise DataError(faults)
+    return limited(items, source, "ICD-10")
+
+
+def _one(item: Item[None], response: Response) -> Verdict:
+    if broken := failed(item, response):
+        return broken
+    return verdict(item, response).model_copy(update={"scores": form_scores(item, response)})
+
+
+TASK: Task[None] = Task(
+    name="cmcoqa",
+    title="CMCOQA 开放题",
+    about="二百个没有参考回答的开放题，按 ICD-10 章分类（arXiv 2309.04175）。完整、深刻、专业要由裁判或人来评。",
+    load=load,
+    judge=each(_one),
+    measures=FORM,
+    splits=("ICD-10",),
+)

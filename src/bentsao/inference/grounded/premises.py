@@ -1,0 +1,133 @@
+"""Questions that assert a value (X会引起Y吗？): whether the facts say so, and whether an answer says the same.
+
+A small model puts facts into words well and says yes too readily. So yes or no is read off the facts, and an answer
+that says otherwise, or leaves it open, does not stand alone.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+from bentsao.core.grounding import mark, without_marks
+from bentsao.core.records import Evidence, Record
+from bentsao.knowledge.normalise import normalise
+from bentsao.knowledge.schema import ATTRIBUTES
+from bentsao.knowledge.verify import Mentions
+
+
+class Premise(Record):
+    """What a question asserts of the attribute of an entity. numbers: the evidence that says so; empty: none does."""
+
+    entity: str
+    attribute: str
+    value: str
+    numbers: tuple[int, ...] = ()
+
+    @property
+    def holds(self) -> bool:
+        """Whether the facts say what is asserted."""
+        return bool(self.numbers)
+
+
+_YES_OR_NO = re.compile(
+    "吗|么$|吧$|是不是|是否|对不对|有没有|会不会|要不要|该不该|准不准|能不能|可不可|行不行|真的假的|真假|真是|可信|靠谱"
+    "|属实|核实|有无"
+)
+_OPEN = re.compile("什么|哪|多少|几|怎么|怎样|咋|如何|啥|为何|多久|多长|谁|有何|何时|何种")
+_DENIED_BEFORE = re.compile(r"(?:不|没有?|无|非|未|别|忌|禁)[会能可要是用吃]{0,2}$")
+_ASKS_WHETHER = re.compile("有没有|会不会|要不要|该不该|能不能|可不可以?|有无|是不是")
+
+
+def asserted(
+    question: str,
+    names: Iterable[str],
+    attributes: Sequence[str],
+    evidence: Sequence[Evidence],
+    known: Callable[[str], Mentions],
+) -> Premise | None:
+    """The one value that a question with yes or no asserts of the one entity that the evidence is about.
+
+    names: of the entity, no values where the question says them. known: all of the base's values of an attribute.
+    None: an open question, no value of these attributes in it, several, or one that it denies itself (不会传染吧).
+    """
+    subjects = {item.fact.subject for item in evidence}
+    text = normalise(question).text.rstrip("?？。.!！ ")
+    if len(subjects) != 1 or not _YES_OR_NO.search(text) or _OPEN.search(text):
+        return None
+    for name in sorted({normalise(name).text for name in names}, key=len, reverse=True):
+        text = text.replace(name, "\n") if name else text
+    found = {
+        (attribute, normalise(value).text): (start, value)
+        for attribute in dict.fromkeys((*attributes, *(item.fact.attribute for item in evidence)))
+        for start, _, value in known(attribute).find(text)
+    }
+    if len({value for _, value in found}) != 1:
+        return None
+    (attribute, written), (start, value) = next(iter(found.items()))
+    if _DENIED_BEFORE.search(_ASKS_WHETHER.sub("", text[:start])):
+        return None
+    numbers = tuple(
+        item.number
+        for item in evidence
+        if any(_says(normalise(own).text, written, item.fact.attribute) for own in item.fact.values)
+    )
+    return Premise(entity=next(iter(subjects)), attribute=attribute, value=value, numbers=numbers)
+
+
+def _says(own: str, asserted: str, attribute: str) -> bool:
+    """Whether a value of a fact says what is asserted: the same, or for what has many values a part of it."""
+    return own == asserted or (attribute in ATTRIBUTES and ATTRIBUTES[attribute].many and asserted in own)
+
+
+Stand = Literal["yes", "no", "open"]
+
+_YES = re.compile(
+    "^(?:没错|是的|确实|准确|正确|属实|真的|(?:对|会|有|可以|能|是)[，,]|(?:对|会|有|可以|能)的)"
+    "|说法(?:是)?(?:对|准确|正确)"
+)
+_NO = re.compile(
+    "不是|没有|未(?:见|列|提|写|查|找|记|载|包)|不在|并非|不一定|不符|更正|纠正|不包括|不对|不含|不属于|不用于|找不到|不准确|不正确"
+    "|有出入|不一致|并不|没查到|没提|没列|没写|不支持|说错|弄错|对不上|依据不足|查不到"
+)  # fmt: skip
+
+
+def stand(answer: str, premise: Premise) -> Stand:
+    """What an answer says to a premise; "open": it does not come to the point."""
+    text = without_marks(answer).strip()
+    value = normalise(premise.value).text
+    naming = [part for part in re.split(r"(?<=[。！？\n])", text) if value in normalise(part).text]
+    looked_at = [part.replace(premise.value, "") for part in (*naming[:1], *re.split(r"(?<=[。！？\n])", text)[:1])]
+    if any(map(_NO.search, looked_at)):
+        return "no"
+    if naming or _YES.search(text):
+        return "yes"
+    return "open"
+
+
+def kept_to(premise: Premise, answer: str, facts: str, *, of_one: Sequence[str]) -> tuple[str, str]:
+    """An answer that says what the facts say to a premise, and what was wrong with the one given; empty: nothing.
+
+    facts: the facts in plain words, for where the answer may not stay. of_one: the values of an attribute that has only
+    one, which answer the question by themselves (有传染性吗？ 无传染性。); empty for an attribute with many.
+    """
+    said = stand(answer, premise)
+    if premise.holds:
+        if said == "yes":
+            return answer, ""
+        marks = "".join(map(mark, premise.numbers))
+        return (
+            f"是的，资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。{facts}",
+            "资料里有问到的这一项，回答没有认。",
+        )
+    if said == "no" or (said == "open" and any(value in answer for value in of_one)):
+        return answer, ""
+    lead = (
+        f"这个说法与资料不符，{premise.entity}的{premise.attribute}不是“{premise.value}”。"
+        if of_one
+        else f"资料中{premise.entity}的{premise.attribute}没有“{premise.value}”。"
+    )
+    if said == "open":
+        return lead + answer, "资料里没有问到的这一项，回答没有说明。"
+    return lead + facts, "资料里没有问到的这一项，回答却认了。"

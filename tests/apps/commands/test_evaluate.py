@@ -1,0 +1,145 @@
+"""`bentsao evaluate` from the command line, with an engine that says what it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cyclopts import App
+
+from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.evaluate import app as evaluate_app
+from bentsao.core.errors import ConfigError
+from tests.construction.materials import small_kb
+from tests.evaluation.models import SayingEngine
+from tests.models.remote.server import Act, completion, serving
+
+Run = Callable[..., str]
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Run:
+    """Runs `bentsao evaluate` with these arguments and returns what it printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "140")
+
+    def call(*arguments: str, engine: SayingEngine | None = None) -> str:
+        if engine is not None:
+            monkeypatch.setattr(ModelChoice, "open", lambda _: engine)
+        app = App(name="bentsao", result_action="return_value")
+        app.command(evaluate_app)
+        app(["evaluate", *arguments], exit_on_error=False, print_error=False)
+        return capsys.readouterr().out
+
+    return call
+
+
+def data(path: Path, question: str = "哪个对") -> str:
+    rows = [{"question": f"{question}{n}", "options": ["一", "二", "三"], "answer": "ABC"[n % 3]} for n in range(6)]
+    path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    return str(path)
+
+
+def test_scores_report_and_terminal(run: Run, tmp_path: Path) -> None:
+    engine = SayingEngine(lambda _: "答案是A")
+    out = run(
+        "choice", "--base", "some/base", "--data", data(tmp_path / "c.jsonl"), "--out", "out", "--shuffles", "2",
+        engine=engine,
+    )  # fmt: skip
+    assert "33.3%" in out
+    assert "换序一致" in out
+    stored = json.loads(Path("out/scores.json").read_text(encoding="utf-8"))
+    (scores,) = stored["scores"]
+    assert (scores["system"], scores["items"]) == ("base", 6)
+    assert scores["figures"]["letter_consistent"]["value"] == 0
+    assert "33.3%" in Path("out/report.md").read_text(encoding="utf-8")
+    asked = engine.asked
+    same = ("choice", "--base", "some/base", "--data", "c.jsonl", "--out", "out", "--shuffles", "2")
+    out = run(*same, "--rescore", "--json")
+    assert json.loads(out)["scores"][0]["figures"] == scores["figures"]
+    assert engine.asked == asked
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[tuple[str, dict[str, str | None]]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.seen.append((tag, dict(attrs)))
+
+
+def test_the_page_shows_what_was_said_and_runs_none_of_it(run: Run, tmp_path: Path) -> None:
+    evil = '<script>alert(1)</script>"><img src=x onerror=alert(2)>'
+    run(
+        "choice", "--base", "some/base", "--data", data(tmp_path / "c.jsonl", evil), "--out", "out",
+        engine=SayingEngine(lambda _: f"A {evil}"),
+    )  # fmt: skip
+    text = Path("out/report.html").read_text(encoding="utf-8")
+    page = Tags()
+    page.feed(text)
+    assert [tag for tag, _ in page.seen].count("script") == 1
+    assert not [tag for tag, _ in page.seen if tag in ("img", "link", "iframe")]
+    assert not [name for _, attrs in page.seen for name in attrs if name.startswith("on") or name in ("src", "href")]
+    items = [attrs for _, attrs in page.seen if attrs.get("class") == "item"]
+    assert len(items) == 6
+    assert {attrs["data-state"] for attrs in items} == {"对", "错"}
+    assert "&lt;script&gt;alert(1)" in text
+
+
+def test_tasks_written_from_a_knowledge_base(run: Run, tmp_path: Path) -> None:
+    out = run(
+        "polarity", "indications", "dialogue", "--base", "some/base", "--kb", str(small_kb(tmp_path)), "--count", "6",
+        "--limit", "6", "--out", "out", "--json",
+        engine=SayingEngine(lambda _: ""),
+    )  # fmt: skip
+    by_task = {one["task"]: one for one in json.loads(out)["scores"]}
+    assert set(by_task) == {"polarity", "indications", "dialogue"}
+    assert by_task["polarity"]["figures"]["both"]["value"] == 0
+    assert all(0 < one["items"] <= 6 for one in by_task.values())
+
+
+def test_a_model_behind_an_api(run: Run, tmp_path: Path) -> None:
+    def script(body: dict[str, Any], _: int) -> Act:
+        return Act(body=completion("B"))
+
+    with serving(script) as stub:
+        out = run(
+            "choice", "--api-base", stub.url, "--model", "外面/模型", "--key-env", "NO_SUCH_KEY",
+            "--data", data(tmp_path / "c.jsonl"), "--shuffles", "0", "--out", "out", "--json",
+        )  # fmt: skip
+    (scores,) = json.loads(out)["scores"]
+    assert scores["system"] == "模型"
+    assert scores["figures"]["letter"]["value"] == pytest.approx(1 / 3)
+    assert "likelihood" not in scores["figures"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("chess", "--base", "b"), "chess"),
+        (("choice", "--base", "b"), "--data"),
+        (("choice", "open", "--base", "b", "--data", "c.jsonl"), "哪一个"),
+        (
+            ("choice", "--base", "b", "--api-base", "http://127.0.0.1:1/v1", "--model", "m"),
+            "--api-base",
+        ),
+        (("choice", "--base", "b", "--with-base", "--data", "c.jsonl"), "--with-base"),
+        (("choice", "--base", "b", "--data", "c.jsonl", "--min-coverage", "2"), "--min-coverage"),
+        (("choice", "--base", "b", "--data", "c.jsonl", "--limit", "0"), "--limit"),
+        (("choice", "--base", "b", "--data", "c.jsonl", "--rescore", "--restart"), "--rescore"),
+        (("choice", "--rpm", "3", "--data", "c.jsonl"), "--api-base"),
+    ],
+)
+def test_what_cannot_be_is_said(run: Run, tmp_path: Path, arguments: tuple[str, ...], said: str) -> None:
+    data(tmp_path / "c.jsonl")
+    with pytest.raises(ConfigError, match=said):
+        run(*arguments, "--out", "out")
+
+
+def test_the_tasks_are_listed(run: Run) -> None:
+    assert "choice：选择题" in run("tasks")

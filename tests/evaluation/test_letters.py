@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bentsao.evaluation.letters import read_letters
+
+OPTIONS = ("卵巢", "前庭大腺", "前庭球", "乳腺")
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ("A", 0),
+        ("B.", 1),
+        ("Ｃ", 2),
+        ("（D）", 3),
+        ("A. 卵巢", 0),
+        ("答案是B", 1),
+        ("正确答案：C。", 2),
+        ("**答案：D**", 3),
+        ("本题应选 B，因为前庭大腺是附属腺。", 1),
+        ("故选C。", 2),
+        ("女性的生殖腺是卵巢。", 0),
+        ("先看 B，前庭大腺不是生殖腺；答案是 A。", 0),
+        ("选择A", 0),
+        ("D\nA. 卵巢\nB. 前", 3),
+        ("A\n答案：\n答：", 0),
+        ("The answer is C.", 2),
+    ],
+)
+def test_what_a_reply_names(reply: str, expected: int) -> None:
+    assert read_letters(reply, OPTIONS, several=False) == (expected,)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "",
+        "我不知道。",
+        "E",
+        "A和B",
+        "答案是AB",
+        "A. 卵巢\nB. 前庭大腺\nC. 前庭球\nD. 乳腺",
+        "DNA 是遗传物质",
+        "B12 缺乏",
+        "前庭大腺和乳腺都是。",
+        "不能选B",
+        "A. 卵巢\nB. 前庭大腺\nC",
+        "CT 检查",
+        "单项选择题，请直接给出正确答案的选项。\n女性生殖腺是\nA. 卵巢\nB. 前庭大腺\nC. 前庭球\nD. 乳腺\n答案：",
+    ],
+)
+def test_what_is_no_answer_is_not_guessed(reply: str) -> None:
+    assert read_letters(reply, OPTIONS, several=False) is None
+
+
+@pytest.mark.parametrize("reply", ["ACD", "A、C、D", "答案：A，C，D", "A C D", "正确选项是 ACD。"])
+def test_several_answers(reply: str) -> None:
+    assert read_letters(reply, OPTIONS, several=True) == (0, 2, 3)
+
+
+def test_an_option_within_another_is_not_said_beside_it() -> None:
+    assert read_letters("前庭大腺导管。", ("腺", "前庭大腺"), several=False) == (1,)
+
+
+@given(st.text(max_size=60))
+def test_never_names_what_is_not_there(reply: str) -> None:
+    for several in (False, True):
+        found = read_letters(reply, OPTIONS, several=several)
+        assert found is None or (found and set(found) <= set(range(4)) and list(found) == sorted(set(found)))
