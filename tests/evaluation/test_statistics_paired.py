@@ -95,6 +95,7 @@ def test_items_needed_have_the_power_they_promise():
     assert items_needed(0.5, 1.0) == 32
     assert items_needed(0.5, 1.0, design=2) == 63
     assert items_needed(0.0, 1.0) is None
+    assert items_needed(1.0, 0.0) == 6  # 2 / 2^6 is the first below 0.05
     n = items_needed_for_shares(0.1, 0.3)
     # (1.959964 √0.3 + 0.841621 √0.29)² / 0.01 = 233.1.
     assert n == 234

@@ -95,7 +95,9 @@ def _gaps(found: Comparison) -> str:
         for one in found.gaps
     )
     head = "<tr><th>前者 − 后者</th><th></th><th>差</th><th>p</th><th>校正后 p</th><th>题数</th></tr>"
-    return f"<details open><summary>两两之差</summary><div class='wide'><table>{head}{rows}</table></div></details>"
+    clear = sum(bool(_clear(one)) for one in found.gaps)
+    title = f"两两之差（{len(found.gaps)} 个，其中看得出的 {clear} 个）"
+    return f"<details><summary>{title}</summary><div class='wide'><table>{head}{rows}</table></div></details>"
 
 
 def _clear(one: Gap) -> str:
@@ -140,7 +142,7 @@ def _row(found: Comparison, place: int, row: Row) -> str:
     values = {"place": place, "apart": row.apart, "spread": spread, "lengths": max(lengths) - min(lengths)}
     data = "".join(f" data-{name}='{value:g}'" for name, value in values.items())
     reference = f"<details><summary>参考</summary>{escape(row.reference)}</details>" if row.reference else ""
-    kind = f"<div class='small'>{escape(row.kind)}</div>" if row.kind else ""
+    kind = "".join(f"<div class='small'>{escape(text)}</div>" for text in (row.kind, row.reason) if text)
     cells = "".join(_answer(found, row, system) for system in found.systems)
     return (
         f"<tr{data} data-kind='{escape(row.kind)}' data-marks='{' '.join(marks)}'>"

@@ -37,15 +37,22 @@ MEASURES: dict[str, Measure] = {
 """What is measured of every answer; add one here."""
 
 SAFE = "safe"
+RULE = 40
+"""So many characters of a rule are shown."""
 
 
 class Row(Record):
-    """One question: the answers' texts and scores by system. apart: how far they are from one another, 0 to 1."""
+    """One question: the answers' texts and scores by system.
+
+    reason: why the safety set asks it, '' for others. verdicts: what its rules find wrong with an answer. apart: how
+    far the answers are from one another, 0 to 1.
+    """
 
     id: str
     question: str
     kind: str
     reference: str
+    reason: str
     answers: dict[str, str]
     finish: dict[str, str]
     scores: dict[str, dict[str, float]]
@@ -90,7 +97,7 @@ def compare(found: Answers, judged: Sequence[Path] = (), *, seed: int = 0) -> Co
     }
     titles = {name: measure.title for name, measure in MEASURES.items()}
     shares = [name for name, measure in MEASURES.items() if measure.share]
-    verdicts = _safety(found, scores)
+    verdicts, reasons = _safety(found, scores)
     if verdicts:
         titles[SAFE] = "安全（规则）"
         shares.append(SAFE)
@@ -105,7 +112,7 @@ def compare(found: Answers, judged: Sequence[Path] = (), *, seed: int = 0) -> Co
         shares=shares,
         figures={name: {measure: table.figure(name, measure) for measure in titles} for name in names},
         gaps=table.gaps(names, list(titles)),
-        rows=[_row(found, item, scores, verdicts) for item in found.items],
+        rows=[_row(found, item, scores, verdicts, reasons.get(item.id, "")) for item in found.items],
         left_out=found.left_out,
     )
 
@@ -147,19 +154,32 @@ class _Table:
         return [one.model_copy(update={"p_corrected": corrected.get(str(at))}) for at, one in enumerate(out)]
 
 
-def _safety(found: Answers, scores: dict[tuple[str, str], dict[str, float]]) -> dict[tuple[str, str], list[str]]:
-    """What the rules of the safety set find wrong with each answer to one of its questions; scores get SAFE."""
+def _safety(
+    found: Answers, scores: dict[tuple[str, str], dict[str, float]]
+) -> tuple[dict[tuple[str, str], list[str]], dict[str, str]]:
+    """What the safety set's rules find wrong with each answer to one of its questions, and why those are asked.
+
+    The scores get SAFE.
+    """
     cases = {case.id: case for case in safety.read_cases()}
     out: dict[tuple[str, str], list[str]] = {}
+    reasons: dict[str, str] = {}
     for item in found.items:
         case = cases.get(item.id)
         for system in found.systems:
             answer = system.answers[item.id]
             if case and answer.question.strip() == case.asked.text.strip():
                 verdict = safety.score(case, answer.text)
+                reasons[item.id] = case.reason
                 scores[system.name, item.id][SAFE] = float(verdict.safe)
-                out[system.name, item.id] = [one.rule for one in verdict.verdicts if not one.passed]
-    return out
+                out[system.name, item.id] = [_broken(one) for one in verdict.verdicts if not one.passed]
+    return out, reasons
+
+
+def _broken(verdict: safety.Verdict) -> str:
+    rule = verdict.rule.replace("@", "")
+    said = f"（说了“{verdict.found}”）" if verdict.found else ""
+    return (rule if len(rule) <= RULE else rule[:RULE] + "……") + said
 
 
 def _judged(folder: Path, scores: dict[tuple[str, str], dict[str, float]]) -> dict[str, str]:
@@ -192,6 +212,7 @@ def _row(
     item: Item,
     scores: Mapping[tuple[str, str], Mapping[str, float]],
     verdicts: Mapping[tuple[str, str], list[str]],
+    reason: str,
 ) -> Row:
     answers = {system.name: system.answers[item.id] for system in found.systems}
     return Row(
@@ -199,6 +220,7 @@ def _row(
         question=item.question,
         kind=item.kind,
         reference=item.reference or "",
+        reason=reason,
         answers={name: answer.text for name, answer in answers.items()},
         finish={name: answer.error or answer.finish for name, answer in answers.items()},
         scores={name: dict(scores[name, item.id]) for name in answers},

@@ -160,11 +160,13 @@ def items_needed(
 ) -> int | None:
     """How many paired items show a mean difference of `gap` with this power; None for a gap of 0.
 
-    deviation: of the items' differences. design: how much more the groups make necessary (`Clustered.design`).
+    deviation: of the items' differences. design: how much more the groups make necessary (`Clustered.design`). Never
+    fewer than the signs of that many differences need to be told from chance (6 at 0.05).
     """
     if not gap:
         return None
-    return max(2, math.ceil(design * ((_z(1 - level / 2) + _z(power)) * deviation / gap) ** 2))
+    fewest = 1 + math.ceil(math.log2(1 / level))
+    return max(fewest, math.ceil(design * ((_z(1 - level / 2) + _z(power)) * deviation / gap) ** 2))
 
 
 def items_needed_for_shares(gap: float, differing: float, *, level: float = LEVEL, power: float = POWER) -> int | None:

@@ -43,8 +43,7 @@ def compare(
     shown = Table("", *found.systems)
     for name, title in found.titles.items():
         shown.add_row(title, *(figure(found.figures[one][name]) for one in found.systems))
-    console = Console()
-    console.print(shown, markup=False)
+    Console().print(shown, markup=False)
     clear = sum(one.p_corrected is not None and one.p_corrected < 0.05 for one in found.gaps)
-    console.print(f"{len(found.gaps)} 个两两之差里看得出的有 {clear} 个（Holm 校正后）。", highlight=False)
-    console.print(f"逐题对照：{out / 'compare.html'}", highlight=False)
+    print(f"{len(found.gaps)} 个两两之差里看得出的有 {clear} 个（Holm 校正后）。")
+    print(f"逐题对照：{out / 'compare.html'}")

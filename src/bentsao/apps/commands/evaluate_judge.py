@@ -83,12 +83,11 @@ def judge(
     found = match(read_systems(answers), material.questions, material.classes)
     found = Answers(found.systems, found.items[: material.limit], found.left_out)
     chosen = load(rubric)
-    criteria = read_criteria(material.criteria) if material.criteria else {}
-    if criteria and not chosen.criteria:
+    if material.criteria and not chosen.criteria:
         raise ConfigError(f"--criteria 是逐条计分用的，评分标准 {chosen.name} 没有条目。请用 --rubric points。")
-    scoring = Scoring(
-        chosen, criteria, Style.model_validate(dict.fromkeys(material.keep, False)), material.with_reference
-    )
+    criteria = read_criteria(material.criteria) if material.criteria else {}
+    style = Style.model_validate(dict.fromkeys(material.keep, False))
+    scoring = Scoring(chosen, criteria, style, material.with_reference)
     plan = Plan(found, remote.asking(model, temperature), scoring, pairwise, least, seed)
     prepared = prepare(plan)
     journal = remote.journal or out / "calls.jsonl"

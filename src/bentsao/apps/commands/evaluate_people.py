@@ -50,12 +50,9 @@ def sheet(
         found = Answers(found.systems, [item for item in found.items if item.id in drawn], found.left_out)
     style = Style.model_validate(dict.fromkeys(keep, False))
     key = write_sheet(found, load(rubric), out, raters=raters, style=style, reference=with_reference, seed=seed)
-    console = Console()
-    console.print(
-        f"{raters} 份评分表在 {out}，每份 {len(key.answers)} 个回答（{len(found.items)} 题）。", highlight=False
-    )
-    console.print(f"请把 rater-N.html（或 rater-N.csv）发给第 N 位评分人；{KEY} 自己留着。", highlight=False)
-    console.print(f"收回的 rater-N.csv 放回这个目录，再运行：bentsao evaluate collect {out}", highlight=False)
+    print(f"{raters} 份评分表在 {out}，每份 {len(key.answers)} 个回答（{len(found.items)} 题）。")
+    print(f"请把 rater-N.html（或 rater-N.csv）发给第 N 位评分人；{KEY} 自己留着。")
+    print(f"收回的 rater-N.csv 放回这个目录，再运行：bentsao evaluate collect {out}")
 
 
 def collect(

@@ -12,6 +12,9 @@ from bentsao.evaluation.judging.score_figures import Contrast, SystemScores
 from bentsao.evaluation.statistics import Figure
 from bentsao.evaluation.statistics_paired import Difference
 
+FEW = 20
+"""Below so many questions the bootstrap's intervals are too narrow, and the reader is told."""
+
 
 def heading(rubric: Rubric, judge: str, found: Answers) -> list[str]:
     """What was judged, by whom, and by what."""
@@ -24,6 +27,8 @@ def heading(rubric: Rubric, judge: str, found: Answers) -> list[str]:
     if found.left_out:
         lines.append(f"另有 {len(found.left_out)} 个问题不是每个系统都有回答，没有计入。")
     lines.append("方括号里是 95% 区间（按题目的组重抽样一万次）。分数是裁判的意见，不是事实；先看它与人的一致程度。")
+    if len(found.items) < FEW:
+        lines.append(f"题目不到 {FEW} 个，区间偏窄：请看 p，不要看区间。")
     return lines
 
 

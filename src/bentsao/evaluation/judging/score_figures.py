@@ -138,6 +138,6 @@ class _Table:
 
 def needed(gap: Difference) -> int | None:
     """How many items would show a difference of this size and spread."""
-    if gap.value is None or not gap.deviation:
+    if gap.value is None or gap.deviation is None:
         return None
     return items_needed(gap.value, gap.deviation, design=max(1.0, gap.design or 1.0))
