@@ -38,7 +38,8 @@ def desk() -> Desk:
 
 
 def batcher(desk: Desk, **settings: Any) -> Batcher:
-    return Batcher(desk.work, **{"most": 8, "rows": 4, "budget": 1000, "patience": 0.0, **settings})
+    usual: dict[str, Any] = {"most": 8, "rows": 4, "budget": 1000, "patience": 0.0}
+    return Batcher(desk.work, **{**usual, **settings})
 
 
 def held(desk: Desk, queue: Batcher) -> Job:
