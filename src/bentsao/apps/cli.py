@@ -20,6 +20,7 @@ COMMANDS = {
     "finetune": "bentsao.apps.commands.finetune:finetune",
     "infer": "bentsao.apps.commands.infer:infer",
     "chat": "bentsao.apps.commands.chat:chat",
+    "serve": "bentsao.apps.commands.serve:serve",
     "kb": "bentsao.apps.commands.kb:app",
     "build": "bentsao.apps.commands.build:app",
     "experiment": "bentsao.apps.commands.experiment:app",

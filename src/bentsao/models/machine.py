@@ -19,7 +19,7 @@ from bentsao.models.presets import Preset
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "gpu": ("bitsandbytes",),
-    "serve": ("fastapi", "uvicorn"),
+    "serve": ("fastapi", "uvicorn", "prometheus-client"),
     "track": ("tensorboard", "wandb", "trackio"),
 }
 """The optional parts of the installation and the packages of each; `pip install 'bentsao[NAME]'` adds one."""

@@ -107,7 +107,9 @@ def _add_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
         """可以用的模型。"""
         return ModelList(data=[card for model in service.served.values() for card in _cards(model)])
 
-    @app.get("/v1/models/{name}", response_model=ModelCard, responses={each: _ERRORS[each] for each in (400, 401, 404)})
+    @app.get(
+        "/v1/models/{name:path}", response_model=ModelCard, responses={each: _ERRORS[each] for each in (400, 401, 404)}
+    )
     async def model(name: str) -> ModelCard:
         """一个模型。"""
         try:

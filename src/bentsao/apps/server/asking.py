@@ -50,7 +50,7 @@ class GoneError(Exception):
 
 
 class Asking:
-    """One request's jobs, from one model."""
+    """One request's jobs, from one model. ended: whether all results, or an error, have been handed on."""
 
     def __init__(self, service: Service, model: Served, metrics: Metrics) -> None:
         self.service = service
@@ -61,7 +61,7 @@ class Asking:
         self._loop = asyncio.get_running_loop()
         self._events: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
         self._jobs: list[Job] = []
-        self._ended = False
+        self.ended = False
 
     def teller(self, place: int) -> Callable[[Any], None]:
         """What the job of that number is to tell."""
@@ -106,23 +106,19 @@ class Asking:
                     left -= 1
                 self._count_first()
                 yield place, event
-            self._ended = True
+            self.ended = True
+        except ApiError:
+            self.ended = True
+            raise
         finally:
             if getting is not None:
                 getting.cancel()
             self.close()
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more is to be done for this request."""
-        return self._ended
-
     def close(self) -> None:
         """Call off what has not ended: nobody waits for it."""
-        if self._jobs and not self._ended:
-            self._ended = True
-            for job in self._jobs:
-                job.off.set()
+        for job in self._jobs:
+            job.off.set()
 
     async def results(self) -> list[Any]:
         """The result of each job. Errors as `events`."""

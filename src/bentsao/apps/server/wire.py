@@ -8,7 +8,20 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
+
+
+def _whole(text: str) -> str:
+    """JSON can spell halves of characters (`\\ud800`), which no tokenizer takes."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise PydanticCustomError("string_unicode", "lone surrogate") from None
+    return text
+
+
+Text = Annotated[str, AfterValidator(_whole)]
 
 
 class Request(BaseModel):
@@ -21,14 +34,14 @@ class TextPart(Request):
     """A part of a message; only text is read."""
 
     type: Literal["text"]
-    text: str
+    text: Text
 
 
 class ChatMessage(Request):
     """One turn."""
 
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[TextPart] | None = None
+    content: Text | list[TextPart] | None = None
 
 
 class StreamOptions(Request):
@@ -43,13 +56,13 @@ class ResponseFormat(Request):
     type: Literal["text"]
 
 
-StopWords = str | Annotated[list[str], Field(max_length=4)]
+StopWords = Text | Annotated[list[Text], Field(max_length=4)]
 
 
 class Drawing(Request):
     """What both kinds of request have."""
 
-    model: str | None = Field(default=None, description="模型名，见 /v1/models；不写则用第一个")
+    model: Text | None = Field(default=None, description="模型名，见 /v1/models；不写则用第一个")
     stream: bool | None = None
     stream_options: StreamOptions | None = None
     temperature: float | None = Field(default=None, ge=0, le=2, description="缺省为 0（贪心），与 OpenAI 不同")
@@ -82,7 +95,7 @@ class ChatRequest(Drawing):
 
 Token = Annotated[int, Field(ge=0)]
 Ids = Annotated[list[Token], Field(min_length=1)]
-Words = Annotated[str, StringConstraints(min_length=1)]
+Words = Annotated[str, StringConstraints(min_length=1), AfterValidator(_whole)]
 Prompts = (
     Words
     | Annotated[list[Words], Field(min_length=1, max_length=128)]
@@ -158,21 +171,12 @@ class ChatChoice(BaseModel):
     finish_reason: Finish
 
 
-class Beside(BaseModel):
-    """Ours, beside the answer.
+class ChatCompletion(BaseModel):
+    """The answer of `/v1/chat/completions`.
 
-    notice: to be shown with it; alarm: the emergency it begins with; grounded: what it stands on; dropped_messages: how
-    many of the oldest did not fit.
+    Ours, beside OpenAI's: notice: to be shown with the answer; alarm: the emergency it begins with; grounded: what it
+    stands on; dropped_messages: how many of the oldest did not fit.
     """
-
-    notice: str
-    alarm: dict[str, Any] | None = None
-    grounded: dict[str, Any] | None = None
-    dropped_messages: int = 0
-
-
-class ChatCompletion(Beside):
-    """The answer of `/v1/chat/completions`."""
 
     id: str
     object: Literal["chat.completion"] = "chat.completion"
@@ -181,6 +185,10 @@ class ChatCompletion(Beside):
     choices: list[ChatChoice]
     usage: Usage
     system_fingerprint: str
+    notice: str
+    alarm: dict[str, Any] | None = None
+    grounded: dict[str, Any] | None = None
+    dropped_messages: int = 0
 
 
 class CompletionLogprobs(BaseModel):

@@ -75,9 +75,14 @@ class Bundle:
         adapter = {name: sha for name, sha in self.contents.parts.items() if name.startswith(f"{_ADAPTER}/")}
         return self.contents.base, self.contents.base_revision, tuple(sorted(adapter.items()))
 
+    @property
+    def kb(self) -> Path:
+        """The knowledge base's file."""
+        return self.folder / _KB
+
     def opened_kb(self) -> KnowledgeBase:
         """The knowledge base; close it, or use it in `with`."""
-        return KnowledgeBase.open(self.folder / _KB)
+        return KnowledgeBase.open(self.kb)
 
 
 def make_bundle(adapter: Path, kb: Path, policy: Policy, out: Path) -> Bundle:
