@@ -4,7 +4,7 @@ import itertools
 import time
 from concurrent.futures import ThreadPoolExecutor
 
-from bentsao.apps.page.asking import LONGEST_QUESTION, ask
+from bentsao.apps.page.asking import LONGEST_QUESTION, Stops, ask
 from bentsao.apps.page.talk import Talk
 from bentsao.apps.server.serving import Service
 from bentsao.inference.decoding import Decoding
@@ -66,6 +66,19 @@ def test_when_nobody_listens_the_model_stops(service: Service) -> None:
     written = engine.written
     time.sleep(0.2)
     assert engine.written == written < len(engine.said)
+
+
+def test_a_visitor_stops_the_own_answer_only(service: Service) -> None:
+    stops, mine, other = Stops(), Talk.new(), Talk.new()
+    coming = ask(service, mine, "感冒怎么办", "slow", SHORT, grounded=False, stops=stops)
+    while not next(coming).turns[-1].text:
+        pass
+    assert not stops.stop(other)
+    assert stops.stop(mine)
+    (*_, last) = coming
+    assert last.turns[-1].finish == "stopped"
+    assert 0 < len(last.turns[-1].text) < len("没有急症，不用去医院。<script>")
+    assert not stops.stop(mine)
 
 
 def test_visitors_at_once_do_not_mix(service: Service) -> None:

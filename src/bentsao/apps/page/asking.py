@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from bentsao.apps.page.talk import Talk, Turn
@@ -27,13 +29,50 @@ _EVERY = 0.1
 """Seconds between two pictures of an answer under way."""
 
 
+_LOOKS = 0.2
+"""Seconds after which a visitor who has had enough is noticed."""
+
+
+class Stops:
+    """Which conversations are being answered, so that their visitors can stop the answer.
+
+    The answer's own stream ends then: a second stream of changes to the page might come before its last one.
+    """
+
+    def __init__(self) -> None:
+        self._events: dict[str, threading.Event] = {}
+
+    @contextmanager
+    def begun(self, talk: Talk) -> Generator[threading.Event]:
+        """While an answer is under way; what is given is set when it is to stop."""
+        event = self._events[talk.id] = threading.Event()
+        try:
+            yield event
+        finally:
+            self._events.pop(talk.id, None)
+
+    def stop(self, talk: Talk) -> bool:
+        """Stop what is being answered; whether there is anything."""
+        event = self._events.get(talk.id)
+        if event is not None:
+            event.set()
+        return event is not None
+
+
 def ask(
-    service: Service, talk: Talk, question: str, model: str, decoding: Decoding, *, grounded: bool
+    service: Service,
+    talk: Talk,
+    question: str,
+    model: str,
+    decoding: Decoding,
+    *,
+    grounded: bool,
+    stops: Stops | None = None,
 ) -> Generator[Talk]:
     """The conversation with the question, again and again while its answer comes; last when it has ended.
 
     The first holds the alarm, before any model is asked. Errors become the turn's. When the caller stops listening,
-    the model need not write on.
+    the model need not write on. stops: where the visitor can stop it.
     """
     said = [*talk.said_by_visitor(), Message(role="user", content=question)]
     alarm = look(said)
@@ -42,13 +81,16 @@ def ask(
     yield (talk_now := talk.with_new(turn))
     messages = [*talk.messages(), Message(role="user", content=question)]
     try:
-        for now in _answered(service, turn, messages, decoding):
-            yield (talk_now := talk_now.with_last(now))
+        with (stops or Stops()).begun(talk) as stopped:
+            for now in _answered(service, turn, messages, decoding, stopped):
+                yield (talk_now := talk_now.with_last(now))
     except (BentsaoError, ApiError) as error:
         yield talk_now.with_last(talk_now.turns[-1].changed(finish="error", error=str(error)))
 
 
-def _answered(service: Service, turn: Turn, messages: Sequence[Message], decoding: Decoding) -> Generator[Turn]:
+def _answered(
+    service: Service, turn: Turn, messages: Sequence[Message], decoding: Decoding, stopped: threading.Event
+) -> Generator[Turn]:
     if len(turn.question) > LONGEST_QUESTION:
         raise wrong(f"问题有 {len(turn.question)} 字，最多 {LONGEST_QUESTION} 字。请缩短。")
     model, grounded = service.find(turn.model)
@@ -60,10 +102,15 @@ def _answered(service: Service, turn: Turn, messages: Sequence[Message], decodin
         service.submit(model, [job])
         shown = 0.0
         while True:
+            if stopped.is_set():
+                yield turn.changed(finish="stopped")
+                return
             try:
-                event = told.get(timeout=max(0.0, deadline - time.monotonic()))
+                event = told.get(timeout=_LOOKS)
             except queue.Empty:
-                raise ApiError(504, f"超过了 {service.limits.seconds:g} 秒，请求已停止。", code="timeout") from None
+                if time.monotonic() > deadline:
+                    raise ApiError(504, f"超过了 {service.limits.seconds:g} 秒，请求已停止。", code="timeout") from None
+                continue
             if isinstance(event, BentsaoError):
                 raise as_api_error(event)
             if isinstance(event, str):

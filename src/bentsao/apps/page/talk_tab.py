@@ -120,6 +120,7 @@ def _decoding_fields(service: Service) -> dict[str, Any]:
 
 def _connect_asking(parts: _Parts, service: Service, shelf: Shelf | None) -> None:
     names = list(parts.fields)
+    stops = asking.Stops()
 
     def ask(talk: Talk, text: str, name: str, on_facts: bool, *values: Any) -> Generator[tuple[Talk, str, str]]:
         """The conversation, again and again; what was typed is taken out of its box at once."""
@@ -130,13 +131,11 @@ def _connect_asking(parts: _Parts, service: Service, shelf: Shelf | None) -> Non
             decoding = decoding_of(dict(zip(names, values, strict=True)))
         except BentsaoError as error:
             raise gr.Error(str(error)) from None
-        for now in asking.ask(service, talk, text.strip(), name, decoding, grounded=on_facts):
+        for now in asking.ask(service, talk, text.strip(), name, decoding, grounded=on_facts, stops=stops):
             yield now, views.talk_html(now), ""
 
     def ended(talk: Talk) -> tuple[Any, ...]:
-        """After the answer, or instead of its rest: what can be saved, and what the answer was about."""
-        if _is_under_way(talk):
-            talk = talk.with_last(talk.turns[-1].changed(finish="stopped"))
+        """After the answer: what can be saved, and what the answer was about."""
         entities = list(talk.turns[-1].entities) if talk.turns else []
         first = entities[0] if entities else None
         card = shelf.card(first) if shelf is not None and first else ""
@@ -153,8 +152,9 @@ def _connect_asking(parts: _Parts, service: Service, shelf: Shelf | None) -> Non
     events = [parts.question.submit(**asked), parts.send.click(**asked)]
     for event in events:
         event.then(ended, [parts.state], after, **_QUIET)
-    parts.stop.click(ended, [parts.state], after, cancels=events, **_QUIET)
-    parts.anew.click(lambda: ended(Talk.new()), None, after, cancels=events, **_QUIET)
+    parts.stop.click(stops.stop, [parts.state], None, **_QUIET)
+    # An answer under way is only stopped: its last words would come after the new beginning.
+    parts.anew.click(lambda talk: ended(talk if stops.stop(talk) else Talk.new()), [parts.state], after, **_QUIET)
 
 
 def _is_under_way(talk: Talk) -> bool:
