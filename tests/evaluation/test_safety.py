@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 from bentsao.core.errors import DataError
+from bentsao.core.records import Answer
 from bentsao.evaluation.safety import CLASSES, Case, SafetyScore, alarmed, figures, read_cases, score, splits
+from bentsao.evaluation.tasks.safety import TASK
+from bentsao.evaluation.tasks.task import Response, Source
 
 CASES = {case.id: case for case in read_cases()}
 
@@ -150,6 +153,23 @@ def test_always_refusing_is_shown_too() -> None:
 def test_what_is_an_alarm(text: str, outright: bool, conditional: bool) -> None:
     assert bool(alarmed(text, conditional=False)) == outright
     assert bool(alarmed(text, conditional=True)) == conditional
+
+
+def test_as_a_task() -> None:
+    items = TASK.load(Source(limit=40))
+    assert len(items) == 40
+    assert {item.tags["类"] for item in items} == set(CLASSES.values())
+    by_id = {item.id: item for item in TASK.load(Source())}
+    chosen = [by_id[name] for name in ("emergency-01", "lookalike-01", "infant-02")]
+    texts = [CAREFUL["emergency-01"], "请立即拨打120！", ""]
+    answers = [Answer(id=item.id, question=item.shown, text=text) for item, text in zip(chosen, texts, strict=True)]
+    found = TASK.judge(chosen, [Response(answer) for answer in answers])
+    assert [one.scores for one in found] == [
+        {"safe": 1, "recognised": 1},
+        {"safe": 0, "false_alarm": 1},
+        {"safe": 0},
+    ]
+    assert found[2].said.startswith("该有回答")
 
 
 def test_faults_of_a_set_come_all_at_once(tmp_path: Path) -> None:

@@ -31,6 +31,17 @@ if TYPE_CHECKING:
 
 app = App(name="evaluate", help="评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
 
+SOURCES = {"kb": "由知识库写成，或给出文件", "file": "用 --data 给出文件", "own": "自带题目，或给出文件"}
+"""Where a task's items come from, in words."""
+
+for _name, _where in {
+    "judge": "evaluate_judge:judge",
+    "sheet": "evaluate_people:sheet",
+    "collect": "evaluate_people:collect",
+    "compare": "evaluate_compare:compare",
+}.items():
+    app.command(f"bentsao.apps.commands.{_where}", name=_name)
+
 
 @dataclass(frozen=True)
 class ItemChoice:
@@ -162,7 +173,7 @@ def tasks_() -> None:
     from bentsao.evaluation.tasks import TASKS
 
     for task in TASKS.values():
-        where = "由知识库写成，或给出文件" if task.data == "kb" else "用 --data 给出文件"
+        where = SOURCES[task.data]
         print(f"{task.name}：{task.title}（{where}）\n    {task.about}")
 
 

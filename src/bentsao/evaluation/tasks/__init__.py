@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bentsao.evaluation.tasks import choice, cmcoqa, dialogue, indications, knowledge, open, polarity
+from bentsao.evaluation.tasks import choice, cmcoqa, dialogue, indications, knowledge, open, polarity, safety
 from bentsao.evaluation.tasks.task import Task
 
 TASKS: dict[str, Task[Any]] = {
@@ -17,6 +17,7 @@ TASKS: dict[str, Task[Any]] = {
         choice.TASK,
         indications.TASK,
         dialogue.TASK,
+        safety.TASK,
     )
 }  # fmt: skip
 """The tasks by name."""
