@@ -24,9 +24,10 @@ class Item(Generic[T]):
     """One thing to ask.
 
     group: what hangs together (an entity, a case, a dialogue): resampled together. messages: what the model is given.
-    asked: the bare question as people read it and as training data is searched for it; "": the last message. key: what
-    is right, in the task's own form. tags: what figures are split by and the report can be filtered by. weighed:
-    continuations whose likelihood is wanted. whole: items of one `whole` are drawn together; "": it stands alone.
+    asked: the bare question as people read it and as training data is searched for it; "": the last message. earlier:
+    what the person said before, where it is no message of its own. key: what is right, in the task's own form. tags:
+    what figures are split by and the report can be filtered by. weighed: continuations whose likelihood is wanted.
+    whole: items of one `whole` are drawn together; "": it stands alone.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Item(Generic[T]):
     messages: tuple[Message, ...]
     key: T
     asked: str = ""
+    earlier: tuple[str, ...] = ()
     reference: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     weighed: tuple[str, ...] = ()
@@ -52,7 +54,7 @@ class Item(Generic[T]):
     @property
     def history(self) -> tuple[str, ...]:
         """What the person said before."""
-        return tuple(message.content for message in self.messages[:-1] if message.role == "user")
+        return self.earlier or tuple(message.content for message in self.messages[:-1] if message.role == "user")
 
 
 @dataclass(frozen=True)
