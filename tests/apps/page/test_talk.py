@@ -57,7 +57,7 @@ def test_ratings_are_kept_a_line_each(tmp_path: Path) -> None:
     feedback = Feedback(tmp_path / "new" / "ratings.jsonl")
     feedback.keep(talk().rated(1))
     feedback.keep(talk().rated(-1))
-    rows = [row for _, row in iterate_json(tmp_path / "new" / "ratings.jsonl")]
+    rows: list[Any] = [row for _, row in iterate_json(tmp_path / "new" / "ratings.jsonl")]
     assert [(row["rating"], row["turn"], row["question"]) for row in rows] == [
         (1, 3, "我*突然*胸痛"),
         (-1, 3, "我*突然*胸痛"),
