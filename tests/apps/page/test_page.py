@@ -9,7 +9,7 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,6 @@ from bentsao.apps.server.metrics import Metrics
 from bentsao.apps.server.running import Server
 from bentsao.apps.server.serving import Service
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import iterate_json
 from bentsao.inference.notice import NOTICE
 from bentsao.knowledge.store import KnowledgeBase
 
@@ -44,7 +43,7 @@ CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome") or shutil.w
 
 
 @contextmanager
-def served(service: Service, kb: KnowledgeBase, folder: Path, keys: tuple[str, ...] = ()) -> Iterator[str]:
+def served(service: Service, kb: KnowledgeBase, folder: Path, keys: tuple[str, ...] = ()) -> Generator[str]:
     """The address of a server with the page, reports in `folder` and ratings in `folder`/ratings.jsonl."""
     wiring = pytest.importorskip("bentsao.apps.page.wiring")
     (folder / "report.html").write_text("<h1>一份报告</h1>", encoding="utf-8")
@@ -115,7 +114,7 @@ def test_in_a_browser(service: Service, kb: KnowledgeBase, tmp_path: Path) -> No
         assert json.loads(Path(download.value.path()).read_text(encoding="utf-8"))["evidence"]
         page.get_by_role("button", name="有用").click()
         page.wait_for_selector("text=您评价：有用")
-        assert [row["rating"] for _, row in iterate_json(tmp_path / "ratings.jsonl")] == [1]
+        assert json.loads((tmp_path / "ratings.jsonl").read_text(encoding="utf-8"))["rating"] == 1
         page.get_by_role("tab", name="知识库").click()
         page.locator("#search textarea, #search input").first.fill("胃溃疡")
         page.locator("#search textarea, #search input").first.press("Enter")

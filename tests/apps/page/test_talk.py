@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from bentsao.apps.page.feedback import Feedback
 from bentsao.apps.page.talk import Talk, Turn, decoding_of
 from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import iterate_json
 from bentsao.core.records import Evidence, Fact, Source
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.safety import look
@@ -57,7 +57,8 @@ def test_ratings_are_kept_a_line_each(tmp_path: Path) -> None:
     feedback = Feedback(tmp_path / "new" / "ratings.jsonl")
     feedback.keep(talk().rated(1))
     feedback.keep(talk().rated(-1))
-    rows = [row for _, row in iterate_json(tmp_path / "new" / "ratings.jsonl")]
+    lines = (tmp_path / "new" / "ratings.jsonl").read_text(encoding="utf-8").splitlines()
+    rows = [json.loads(line) for line in lines]
     assert [(row["rating"], row["turn"], row["question"]) for row in rows] == [
         (1, 3, "我*突然*胸痛"),
         (-1, 3, "我*突然*胸痛"),
