@@ -129,3 +129,14 @@ def test_a_file_that_another_wrote_is_not_overwritten(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="已经存在"):
         session.save(tmp_path / "mine.jsonl")
     assert (tmp_path / "mine.jsonl").read_text(encoding="utf-8") == "重要"
+
+
+def test_an_answer_carries_the_alarm_of_what_was_said() -> None:
+    session = Session(StandInEngine(), SHORT)
+    assert session.alarm("我爸突然胸痛") is not None
+    answer = session.ask("我爸突然胸痛")
+    assert answer.alarm is not None
+    assert answer.alarm.kinds == ("胸痛",)
+    assert session.ask("他怎么办").alarm is not None
+    session.reset()
+    assert session.ask("头痛怎么办").alarm is None

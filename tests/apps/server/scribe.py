@@ -49,18 +49,23 @@ class Scribe:
         self.prompts += map(list, prompts)
         texts = [""] * len(prompts)
         on = set(range(len(prompts)))
-        whole = self.said if decoding.temperature == 0 else f"{decoding.seed * 7919 % 100003}"
-        for step in range(min(decoding.max_new_tokens, len(whole))):
+        wholes = [self.said] * len(prompts)
+        if decoding.temperature > 0:  # the rows of a batch draw from one source
+            wholes = [f"{100000 + (decoding.seed * 7919 + row) % 100003}" for row in range(len(prompts))]
+        for step in range(min(decoding.max_new_tokens, len(wholes[0]))):
             time.sleep(self.pause)
             for row in sorted(on):
-                texts[row] += whole[step]
+                texts[row] += wholes[row][step]
                 self.written += 1
                 if on_text:
-                    on_text(row, whole[step])
+                    on_text(row, wholes[row][step])
             on -= {row for row in on if called_off and called_off(row)}
             if not on:
                 break
-        return [Generated(tuple(self.tokens.encode(t)), t, "end" if t == whole else "length") for t in texts]
+        return [
+            Generated(tuple(self.tokens.encode(text)), text, "end" if text == whole else "length")
+            for text, whole in zip(texts, wholes, strict=True)
+        ]
 
     def weigh(
         self, prompts: Sequence[Sequence[int]], continuations: Sequence[Sequence[Sequence[int]]]

@@ -133,6 +133,9 @@ def test_chance_is_by_temperature_and_repeats_by_its_seed(start: Start) -> None:
     again = [c["message"]["content"] for c in server.ask("问", seed=5, **ask).json()["choices"]]
     assert first == again
     assert len(set(first)) == 3
+    with ThreadPoolExecutor(4) as pool:
+        beside = list(pool.map(lambda _: server.ask("问", seed=5, temperature=0.8, top_p=0.9), range(4)))
+    assert {answer.json()["choices"][0]["message"]["content"] for answer in beside} == {first[0]}, "also side by side"
     unseeded = {server.ask("问", temperature=0.8).json()["choices"][0]["message"]["content"] for _ in range(3)}
     assert len(unseeded) > 1
     same = server.ask("问", n=2).json()

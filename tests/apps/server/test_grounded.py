@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -15,12 +16,20 @@ from tests.apps.server.test_api import events
 from tests.inference.grounded.bases import grounded_base
 from tests.inference.grounded.reader import Reader
 
+Grounding = Callable[[Policy], Ground]
+
 
 @pytest.fixture(scope="module")
-def ground(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+def grounding(tmp_path_factory: pytest.TempPathFactory) -> Grounding:
+    """By a policy, from one knowledge base."""
     kb = KnowledgeBase.open(grounded_base(tmp_path_factory.mktemp("kb") / "small.kb"))
     linker = Linker.build(kb.names())
-    return lambda engine: Answerer(engine, kb, Policy(), linker=linker, bundle="b" * 64)
+    return lambda policy: lambda engine: Answerer(engine, kb, policy, linker=linker, bundle="b" * 64)
+
+
+@pytest.fixture(scope="module")
+def ground(grounding: Grounding) -> Ground:
+    return grounding(Policy())
 
 
 @pytest.mark.parametrize("asked", [{"model": "tiny-grounded"}, {"model": "tiny", "grounded": True}])
@@ -53,8 +62,9 @@ def test_what_is_not_there_is_not_answered(start: Start, ground: Ground) -> None
     assert "没有收录“蓝血病”" in answer["choices"][0]["message"]["content"]
 
 
-def test_a_question_back_is_settled_by_the_conversation_alone(start: Start, ground: Ground) -> None:
-    server = start(Reader(), ground=ground)
+@pytest.mark.parametrize("path", ["both", "model"])
+def test_a_question_back_is_settled_by_the_conversation_alone(start: Start, grounding: Grounding, path: Any) -> None:
+    server = start(Reader(), ground=grounding(Policy(path=path)))
     back = server.ask("AD吃什么药？", model="tiny-grounded").json()
     text = back["choices"][0]["message"]["content"]
     assert back["grounded"]["ask_back"] == ["阿尔茨海默病", "特应性皮炎"]
