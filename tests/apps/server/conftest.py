@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -68,7 +68,7 @@ def start() -> Iterator[Start]:
 @contextmanager
 def running(
     engine: Engine, ground: Ground | None, safety: Safety, keys: tuple[str, ...], limits: Limits
-) -> Iterator[Running]:
+) -> Generator[Running]:
     metrics = Metrics()
     model = Served("tiny", "adapter", lambda: engine, ground, limits, seen=metrics.batch)
     other = Served("base", "base", lambda: Scribe("基座的话"), None, limits, seen=metrics.batch)
