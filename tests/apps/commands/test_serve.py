@@ -137,7 +137,8 @@ def test_a_process_answers_ends_by_sigterm_and_starts_again(tmp_path: Path) -> N
     for end in (signal.SIGKILL, signal.SIGTERM):
         process = subprocess.Popen([*command, "--format", "plain"], env={**os.environ, "OMP_NUM_THREADS": "1"})
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=30) as http:
-            wait_until(lambda http=http: is_up(http), 120)
+            wait_until(lambda http=http, process=process: is_up(http) or process.poll() is not None, 120)
+            assert process.poll() is None, "it did not come up"
             with http.stream("POST", "/v1/chat/completions", json=ask) as response:
                 texts = response.iter_text()
                 next(texts)
