@@ -16,7 +16,10 @@ from bentsao.evaluation.running import Plan, Report, evaluate, read_verdicts
 from bentsao.evaluation.systems import KeptSystem, LocalSystem, System
 from bentsao.evaluation.tasks import TASKS
 from bentsao.evaluation.tasks.task import Source
+from bentsao.inference.grounded import Answerer, Policy
+from bentsao.knowledge.store import KnowledgeBase
 from tests.evaluation.models import SayingEngine
+from tests.inference.grounded.bases import grounded_base
 
 
 @pytest.fixture
@@ -137,3 +140,20 @@ def test_an_adapters_data_is_known_by_its_hash(tmp_path: Path) -> None:
     assert found.held_out == {"v"}
     assert training_of(tmp_path, manifest, [changed]).files == (changed,)
     assert "没有记下" in training_of(tmp_path, None).account
+
+
+def test_a_follow_up_reaches_the_knowledge_base_with_what_was_said_before(tmp_path: Path) -> None:
+    rows = [
+        {"id": "f", "question": "那吃什么药？", "history": ["偏头痛有什么症状？"], "class": "follow_up",
+         "entities": ["偏头痛"], "attributes": ["药物治疗"]},
+    ]  # fmt: skip
+    path = written(tmp_path / "asked.jsonl", rows)
+    with KnowledgeBase.open(grounded_base(tmp_path / "base.kb")) as kb:
+        engine = SayingEngine(lambda _: "")
+        answerer = Answerer(engine, kb, Policy(path="linker"))
+        source = Source(files=(path,), kb=kb, grounded=True)
+        made = Plan([TASKS["knowledge"]], {"knowledge": source}, tmp_path / "out")
+        (scores,) = run(made, LocalSystem("甲", engine, Training(), answerer=answerer)).scores
+        assert [scores.figures[name].value for name in ("entity", "attribute", "hit", "recall")] == [1, 1, 1, 1]
+        (verdict,) = read_verdicts(tmp_path / "out", "甲", "knowledge")
+        assert (verdict.question, verdict.history) == ("那吃什么药？", ("偏头痛有什么症状？",))

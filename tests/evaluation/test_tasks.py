@@ -226,10 +226,13 @@ def test_polarity_what_takes_no_stand_is_right_on_neither_side(name: str) -> Non
         ("偏头痛是一种头痛。", ""),
         ("无法回答。", ""),
         ("偏头痛会恶心吗？", ""),
+        ("偏头痛会恶心，对不对？\n偏头痛会恶心，对不对？", ""),
+        ("恶心这个说法没有查到依据。", "no"),
+        ("没有依据，我不能回答。", ""),
     ],
 )
 def test_stance(answer: str, expected: str) -> None:
-    assert stance("偏头痛会恶心吗？", answer, "恶心") == ("yes" if expected == "yes" else expected)
+    assert stance("偏头痛会恶心吗？", answer, "恶心") == expected
 
 
 # ---- indications ----------------------------------------------------------------------------------------------------

@@ -11,8 +11,9 @@ from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import FORMATS, from_base
 from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids
-from bentsao.inference import ctranslate2_engine
-from bentsao.inference.ctranslate2_engine import CTranslate2Engine, best_threads
+from bentsao.inference import ctranslate2_engine, ctranslate2_model
+from bentsao.inference.ctranslate2_engine import CTranslate2Engine
+from bentsao.inference.ctranslate2_model import best_threads
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, MemoryShortageError
 from bentsao.inference.transformers_engine import TransformersEngine
@@ -257,7 +258,7 @@ def test_memory_is_counted_before(pair: Pair, monkeypatch: pytest.MonkeyPatch) -
     assert engine.generate(prompts[:1], GREEDY)
 
 
-def test_the_number_of_threads_is_the_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_number_of_threads_is_the_fastest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     speeds = {1: 3.0, 2: 2.0, 4: 2.5, 6: 1.0}
     tried: list[int] = []
 
@@ -266,12 +267,24 @@ def test_the_number_of_threads_is_the_fastest(monkeypatch: pytest.MonkeyPatch) -
         return threads
 
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(ctranslate2_engine, "available_cores", lambda: 6)
-    monkeypatch.setattr(ctranslate2_engine, "open_generator", opened)
-    monkeypatch.setattr(ctranslate2_engine, "_seconds_a_step", lambda threads: speeds[threads])  # pyright: ignore
+    monkeypatch.setattr(ctranslate2_model, "available_cores", lambda: 6)
+    monkeypatch.setattr(ctranslate2_model, "open_generator", opened)
+    monkeypatch.setattr(ctranslate2_model, "_seconds_a_step", lambda threads: speeds[threads])  # pyright: ignore
+    monkeypatch.setenv("BENTSAO_CACHE", str(tmp_path))
     assert best_threads(Path("a"), "int8") == 2
+    assert tried == [1, 2, 4], "more are not tried where more was slower"
     assert best_threads(Path("a"), "int8") == 2
-    assert tried == [1, 2, 4], "more are not tried where more was slower, nor is anything twice"
+    assert tried == [1, 2, 4], "it is kept"
+    (kept,) = (tmp_path / "threads").iterdir()
+    for broken in ("{", "[]", '{"threads": 99}', '{"threads": "2"}'):
+        kept.write_text(broken, encoding="utf-8")
+        assert best_threads(Path("a"), "int8") == 2
+    assert len(tried) == 15, "and measured anew where it cannot be read or true"
+    best_threads(Path("b"), "int8")
+    best_threads(Path("a"), "float32")
+    monkeypatch.setattr(ctranslate2_model, "available_cores", lambda: 4)
+    best_threads(Path("a"), "int8")
+    assert len(list((tmp_path / "threads").iterdir())) == 4, "for each model, precision and machine"
     monkeypatch.setenv("OMP_NUM_THREADS", "3")
     assert best_threads(Path("b"), "int8") == 3
 
@@ -279,7 +292,7 @@ def test_the_number_of_threads_is_the_fastest(monkeypatch: pytest.MonkeyPatch) -
 def test_threads_are_measured_on_the_model(pair: Pair, monkeypatch: pytest.MonkeyPatch) -> None:
     engine, _ = pair()
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setattr(ctranslate2_engine, "available_cores", lambda: 2)
+    monkeypatch.setattr(ctranslate2_model, "available_cores", lambda: 2)
     assert best_threads(engine._folder, "float32") in (1, 2)  # pyright: ignore[reportPrivateUsage]
 
 

@@ -139,12 +139,14 @@ def _forgetting(found: Sequence[Forgetting]) -> Grid:
 def show(console: Console, report: Report) -> None:
     """The tables on a terminal."""
     for grid in grids(report):
-        table = Table(title=grid.title, title_justify="left", caption=grid.note or None, caption_justify="left")
+        table = Table(title=grid.title, title_justify="left")
         for place, title in enumerate(grid.head):
             table.add_column(title, justify="left" if place == 0 else "right", overflow="fold")
         for row in grid.rows:
             table.add_row(*row)
         console.print(table, markup=False)
+        if grid.note:
+            console.print(grid.note, style="dim", markup=False)
 
 
 def markdown(report: Report) -> str:

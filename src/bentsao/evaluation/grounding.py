@@ -195,7 +195,8 @@ def _facts(
     claims = verify(text, gold.facts, vocabulary=vocabulary, aliases=aliases).claims
     if gold.value and not affirms(said.answer, gold.value):
         # 资料中没有胃镜: what is denied is named, and not claimed.
-        claims = tuple(claim for claim in claims if _bare(claim.text) not in _bare(gold.value))
+        value = _bare(gold.value)
+        claims = tuple(one for one in claims if _bare(one.text) not in value and value not in _bare(one.text))
     supported = sum(claim.verdict == "supported" for claim in claims)
     written = _bare(text)
     values = {_bare(value) for fact in gold.facts for value in fact.values}

@@ -138,7 +138,7 @@ def _measure(
     folder = folder_of(plan.out, system.label, task.name)
     folder.mkdir(parents=True, exist_ok=True)
     run = Run(folder, plan.tokens or task.tokens, plan.restart, tell, report)
-    responses = system.respond(items, run, grounded=task.grounded)
+    responses = system.respond(items, run, grounded=task.grounded and plan.sources[task.name].grounded)
     known = contaminated(items, system.training)
     source = plan.sources[task.name]
     verdicts = [one.model_copy(update={"contaminated": known.get(one.id, "")}) for one in task.judge(items, responses)]
@@ -153,7 +153,7 @@ def _measure(
         parts={
             tag: {
                 part: _figures(task, [one for one in clean if one.tags.get(tag) == part], plan, source.seed)
-                for part in dict.fromkeys(one.tags[tag] for one in clean if tag in one.tags)
+                for part in sorted({one.tags[tag] for one in clean if tag in one.tags})
             }
             for tag in task.splits
         },

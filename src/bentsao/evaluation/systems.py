@@ -9,15 +9,15 @@ from typing import Any, Literal, Protocol
 
 from bentsao.core.errors import MissingError, ModelError
 from bentsao.core.files import iterate_json, write_jsonl
-from bentsao.core.records import Answer, Question, Record
+from bentsao.core.records import Answer, Record
 from bentsao.evaluation.contamination import Training
 from bentsao.evaluation.tasks.task import Item, Response
 from bentsao.inference.batch import answer_all, settings_of
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, MemoryShortageError, Scorer, Weight, fitted_prompt
 from bentsao.inference.grounded.answering import Answerer
-from bentsao.inference.grounded.batch import as_answer, as_grounded, grounded_settings
-from bentsao.inference.grounded.records import GroundedAnswer
+from bentsao.inference.grounded.batch import as_answer, grounded_settings
+from bentsao.inference.grounded.records import GroundedAnswer, GroundedQuestion
 from bentsao.inference.journal import Journal
 from bentsao.inference.remote import answer_remotely, remote_name
 from bentsao.models.remote.asking import Asking
@@ -106,7 +106,7 @@ class LocalSystem:
         questions = [item.question for item in items]
         weights = weigh_all(self.engine, items, run)
         if grounded and self.answerer is not None:
-            found = _grounded(self.answerer, questions, run)
+            found = _grounded(self.answerer, items, run)
             answers = [as_answer(*pair) for pair in zip(found, questions, strict=True)]
             write_jsonl(run.folder / ANSWERS, [answer.model_dump(mode="json") for answer in answers])
             kept: dict[str, GroundedAnswer] = {one.id: one for one in found}
@@ -188,15 +188,20 @@ def _response(answer: Answer, weighing: Weighing | None, grounded: GroundedAnswe
     return Response(answer, weights=weighing.weights, grounded=grounded)
 
 
-def _grounded(answerer: Answerer, questions: Sequence[Question], run: Run) -> list[GroundedAnswer]:
+def _grounded(answerer: Answerer, items: Sequence[Item[Any]], run: Run) -> list[GroundedAnswer]:
     settings = grounded_settings(answerer)
+    questions = [item.question for item in items]
     journal = Journal(GroundedAnswer, run.folder / GROUNDED, settings, questions, restart=run.restart)
     tell = run.progress("依据知识库回答")
-    tell(len(journal.answers), len(questions))
-    left = [question for question in questions if question.id not in journal.answers]
-    for start in range(0, len(left), _ROWS):
-        journal.append(answerer.answer([as_grounded(question) for question in left[start : start + _ROWS]]))
-        tell(len(journal.answers), len(questions))
+    tell(len(journal.answers), len(items))
+    asked = [
+        GroundedQuestion(id=item.id, question=item.shown, history=item.history)
+        for item in items
+        if item.id not in journal.answers
+    ]
+    for start in range(0, len(asked), _ROWS):
+        journal.append(answerer.answer(asked[start : start + _ROWS]))
+        tell(len(journal.answers), len(items))
     return journal.close()
 
 

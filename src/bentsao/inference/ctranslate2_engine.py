@@ -9,18 +9,13 @@ In float32 its greedy text is the reference's, token by token. What differs:
 
 from __future__ import annotations
 
-import math
-import os
 import threading
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cache
-from itertools import pairwise
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from statistics import median
 from typing import Any
 
 import ctranslate2
@@ -29,12 +24,13 @@ import torch
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
+from bentsao.inference.ctranslate2_model import best_threads, open_generator
 from bentsao.inference.ctranslate2_weighing import weigh
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
 from bentsao.inference.streaming import RowText
 from bentsao.models.converting import Converted
-from bentsao.models.machine import available_cores, memory
+from bentsao.models.machine import memory
 from bentsao.models.tokens import HFTokens
 
 Prompts = Sequence[Sequence[int]]
@@ -45,7 +41,8 @@ _Model = Any
 class CTranslate2Engine:
     """Fulfils `Engine` for a converted folder.
 
-    name: identifies the weights. threads: None measures how many are fastest, once a process.
+    name: identifies the weights. threads: None takes as many as are fastest here, which is
+    measured once for each model.
     """
 
     def __init__(
@@ -272,49 +269,6 @@ _POLL = 0.02
 
 _SEEDS = (1 << 32) - 1
 """Seeds are below this; this one itself means no seed."""
-
-
-def open_generator(folder: Path, precision: str, threads: int) -> _Model:
-    """The model, computing in that precision. Raises ModelError where it cannot be opened."""
-    try:
-        return ctranslate2.Generator(str(folder), compute_type=precision, intra_threads=threads)
-    except (RuntimeError, ValueError) as error:
-        raise ModelError(f"打不开转换好的模型 {folder}：{error}。请删去这个目录，再运行一次。") from None
-
-
-@cache
-def best_threads(folder: Path, precision: str) -> int:
-    """How many threads generate fastest, by trying 1, 2, 4 … up to the cores; takes a second or two.
-
-    On cores shared with others, one thread too many loses 5 to 7 times the speed. Where OMP_NUM_THREADS is set, that.
-    """
-    stated = os.environ.get("OMP_NUM_THREADS", "")
-    if stated.isdigit() and int(stated) > 0:
-        return int(stated)
-    cores = available_cores()
-    best, least = 1, math.inf
-    for threads in sorted({cores, *(1 << power for power in range(cores.bit_length()))} if cores > 1 else []):
-        seconds = _seconds_a_step(open_generator(folder, precision, threads))
-        if seconds > least:
-            break
-        best, least = threads, seconds
-    return best
-
-
-_TRIAL = 0.4
-"""Seconds of generation that are measured for each number of threads."""
-
-
-def _seconds_a_step(model: _Model) -> float:
-    """The median, which what else runs on the machine for a moment does not change."""
-    ends: list[float] = []
-
-    def step(_: object) -> bool:
-        ends.append(time.perf_counter())
-        return len(ends) > 3 and ends[-1] - ends[0] > _TRIAL
-
-    model.generate_batch([["0"]], max_length=256, min_length=256, callback=step)
-    return median(after - before for before, after in pairwise(ends))
 
 
 @contextmanager

@@ -92,15 +92,24 @@ def test_the_page_shows_what_was_said_and_runs_none_of_it(run: Run, tmp_path: Pa
 
 
 def test_tasks_written_from_a_knowledge_base(run: Run, tmp_path: Path) -> None:
-    out = run(
-        "polarity", "indications", "dialogue", "--base", "some/base", "--kb", str(small_kb(tmp_path)), "--count", "6",
-        "--limit", "6", "--out", "out", "--json",
-        engine=SayingEngine(lambda _: ""),
-    )  # fmt: skip
-    by_task = {one["task"]: one for one in json.loads(out)["scores"]}
-    assert set(by_task) == {"polarity", "indications", "dialogue"}
-    assert by_task["polarity"]["figures"]["both"]["value"] == 0
-    assert all(0 < one["items"] <= 6 for one in by_task.values())
+    kb = str(small_kb(tmp_path))
+
+    def measured(*more: str) -> dict[str, Any]:
+        out = run(
+            "polarity", "indications", "dialogue", "--base", "some/base", "--kb", kb, "--count", "6", "--limit", "6",
+            "--json", *more,
+            engine=SayingEngine(lambda _: ""),
+        )  # fmt: skip
+        return {one["task"]: one for one in json.loads(out)["scores"]}
+
+    alone = measured("--plain", "--out", "alone")
+    assert all(0 < one["items"] <= 6 for one in alone.values())
+    worth = (("polarity", "both"), ("indications", "recall"), ("dialogue", "resolved"))
+    assert [alone[task]["figures"][figure]["value"] for task, figure in worth] == [0, 0, 0]
+    # What the model leaves unsaid is quoted from the knowledge base.
+    grounded = measured("--out", "grounded")
+    assert grounded["indications"]["figures"]["recall"]["value"] == 1
+    assert Path("grounded/base/indications/grounded.jsonl").is_file()
 
 
 def test_a_model_behind_an_api(run: Run, tmp_path: Path) -> None:

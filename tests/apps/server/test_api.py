@@ -258,7 +258,7 @@ def test_keys(start: Start) -> None:
         assert (answer.status_code, answer.json()["error"]["code"]) == (401, "invalid_api_key")
         assert server.http.get("/metrics", headers=headers).status_code == 401
     for key in ("第一把-key", "second"):
-        right = [(b"Authorization", f"Bearer {key}".encode())]
+        right = {b"Authorization": f"Bearer {key}".encode()}
         assert server.http.get("/v1/models", headers=right).status_code == 200
 
 

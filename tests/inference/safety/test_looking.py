@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from bentsao.core.records import Message
 from bentsao.inference.safety import alarm_text, caution, look, with_alarm
-from tests.inference.safety.cases import DIALOGUES, EMERGENCIES, QUIET
+from tests.inference.safety.cases import DIALOGUES, EMERGENCIES, MORE_EMERGENCIES, MORE_QUIET, QUIET
 
 
 def turns(said: tuple[str, ...]) -> list[Message]:
@@ -31,6 +31,13 @@ def test_what_is_no_emergency_raises_none(why: str, text: str) -> None:
 def test_the_last_turns_are_read_together(said: tuple[str, ...], kind: str | None) -> None:
     alarm = look(turns(said))
     assert (alarm is None) if kind is None else (alarm is not None and kind in alarm.kinds)
+
+
+def test_recall_and_false_alarms() -> None:
+    missed = [text for text in MORE_EMERGENCIES if look(text) is None]
+    false = [text for text in MORE_QUIET if look(text) is not None]
+    assert not missed, f"recall {1 - len(missed) / len(MORE_EMERGENCIES):.1%}"
+    assert not false, f"false alarms {len(false) / len(MORE_QUIET):.1%}"
 
 
 def test_only_the_last_three_turns_count() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -102,6 +102,9 @@ def evaluate(
     with_base: Annotated[bool, Parameter(help="基座也测一遍，并排；有非医学选择题时看忘掉多少", negative=())] = False,
     remote: Remote = NO_REMOTE,
     grounding: Grounding = GROUNDING,
+    plain: Annotated[
+        bool, Parameter(help="模型不依据知识库回答；缺省时，由知识库写的题、给了 --kb 的题依据知识库回答", negative=())
+    ] = False,
     max_new_tokens: Annotated[int | None, Parameter(help="一个回答最多生成多少个 token；缺省按任务")] = None,
     repetition_penalty: Annotated[float, Parameter(help="对回答中已出现的 token 的惩罚；1 为不惩罚")] = 1.0,
     trained_on: Annotated[
@@ -143,6 +146,8 @@ def evaluate(
         measured = Measured(model, remote, grounding, with_base, repetition_penalty, trained_on)
         systems = measured.kept(kb, out) if rescore else measured.systems(kb)
         sources = _sources(chosen, items, kb, [system.training for system in systems])
+        if not plain:
+            sources = {name: _grounded(source, named=grounding.kb is not None) for name, source in sources.items()}
         plan = Plan(
             tasks=chosen,
             sources=sources,
@@ -222,6 +227,11 @@ def _sources(
         )
         for name, own in files.items()
     }
+
+
+def _grounded(source: Source, *, named: bool) -> Source:
+    """Answered from the knowledge base where it has to do with the items: composed from it, or named by the user."""
+    return replace(source, grounded=named or not source.files)
 
 
 def _settings(items: ItemChoice, tasks: Sequence[str], coverage: float) -> dict[str, Any]:

@@ -20,11 +20,14 @@ from bentsao.core.files import read_text
 from bentsao.inference.grounded.records import Guard, Policy
 from bentsao.inference.grounded.records import Path as Way
 from bentsao.inference.notice import NOTICE
+from bentsao.knowledge.store import KnowledgeBase
 from bentsao.models.shipped import shipped_adapter
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from bentsao.apps.server.metrics import Metrics
-    from bentsao.apps.server.serving import Ground, Limits, Served
+    from bentsao.apps.server.serving import Ground, Limits, Served, Service
     from bentsao.inference.engine import Engine
 
 SHIPPED = "bentsao"
@@ -131,7 +134,43 @@ class Access:
         return tuple(found)
 
 
-NOTHING_CHOSEN, NO_GROUND_CHOSEN, LOCAL = ServedChoice(), GroundChoice(), Access()
+@dataclass(frozen=True)
+class PageChoice:
+    """The web page."""
+
+    ui: Annotated[bool, Parameter(help="也提供网页（/ui）：问答、知识库、报告；不访问任何外部地址", negative=())] = (
+        False
+    )
+    reports: Annotated[
+        tuple[Path, ...], Parameter(help="网页上可以读的报告在哪些目录", consume_multiple=True, negative=())
+    ] = ()
+    feedback: Annotated[
+        Path | None, Parameter(help="允许访客评价回答，连同那一问一答写进这个 JSONL 文件；缺省不收评价")
+    ] = None
+
+    def add_to(
+        self, app: FastAPI, service: Service, ground: GroundChoice, keys: Sequence[str], stack: ExitStack
+    ) -> None:
+        """Mount the page where it is wanted. Raises ConfigError, MissingError."""
+        if not self.ui:
+            if self.reports or self.feedback is not None:
+                raise ConfigError("--reports 与 --feedback 只用于网页。请加上 --ui，或去掉它们。")
+            return
+        try:
+            from bentsao.apps.page.wiring import build_page, mount_page
+        except ImportError as error:
+            raise MissingError(f"缺少 {error.name}。请安装：pip install 'bentsao[serve]'") from None
+        kb = None
+        if not ground.no_kb:
+            from bentsao.inference.grounded.bundle import open_bundle
+
+            path = kb_path(ground.kb) if ground.bundle is None else open_bundle(ground.bundle).kb
+            kb = stack.enter_context(KnowledgeBase.open(path))
+        page = build_page(service, kb=kb, report_folders=self.reports, feedback=self.feedback)
+        mount_page(app, page, keys=keys)
+
+
+NOTHING_CHOSEN, NO_GROUND_CHOSEN, LOCAL, NO_PAGE = ServedChoice(), GroundChoice(), Access(), PageChoice()
 
 
 def serve(
@@ -139,6 +178,7 @@ def serve(
     served: Annotated[ServedChoice, Parameter(name="*", group="模型")] = NOTHING_CHOSEN,
     ground: Annotated[GroundChoice, Parameter(name="*", group="依据知识库")] = NO_GROUND_CHOSEN,
     access: Annotated[Access, Parameter(name="*", group="访问")] = LOCAL,
+    page: Annotated[PageChoice, Parameter(name="*", group="网页")] = NO_PAGE,
 ) -> None:
     """以 OpenAI 兼容的 API 提供回答：/v1/chat/completions、/v1/completions、/v1/models。
 
@@ -147,6 +187,8 @@ def serve(
     例：
 
         bentsao serve --adapter my=runs/my --kb my.kb --port 8000
+
+        bentsao serve --ui --reports runs
     """
     try:
         from bentsao.apps.server.alerting import alert_of
@@ -171,7 +213,10 @@ def serve(
                 report(f"打开模型 {model.name}……")
                 model.engine()
         app = create_app(service, metrics, keys=keys)
+        page.add_to(app, service, ground, keys, stack)
         report(f"模型：{'、'.join(service.names())}")
+        if page.ui:
+            report(f"网页：http://{access.host}:{access.port}/ui")
         report(NOTICE)
         Server(app, service, host=access.host, port=access.port).run()
 
@@ -224,7 +269,6 @@ def _grounding(kb: Path, policy: Policy, stack: ExitStack, bundle: str = "") -> 
     """Makes answerers that share the knowledge base and its linker."""
     from bentsao.inference.grounded import Answerer
     from bentsao.knowledge.linking import Linker
-    from bentsao.knowledge.store import KnowledgeBase
 
     store = stack.enter_context(KnowledgeBase.open(kb))
     linker = Linker.for_kb(store)

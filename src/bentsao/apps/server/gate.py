@@ -67,10 +67,14 @@ class Gate:
             raise ApiError(401, message, code="invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
-        """The whole body; None where the client went before it was there. Raises ApiError."""
+        """The whole body; None where the client went before it was there. Raises ApiError.
+
+        A body that is too large is read on for a while, and thrown away: most clients hear nothing before they have
+        sent all.
+        """
         most = self._limits.body
         said = headers.get(b"content-length", b"0")
-        if said.isdigit() and int(said) > most:
+        if said.isdigit() and int(said) > _PATIENCE * most:
             raise _too_large(most)
         chunks: list[bytes] = []
         length = 0
@@ -83,12 +87,18 @@ class Gate:
                 raise ApiError(408, f"请求体在 {self._limits.upload:g} 秒内没有到齐。", code="upload_timeout") from None
             if message["type"] == "http.disconnect":
                 return None
-            chunks.append(message.get("body", b""))
-            length += len(chunks[-1])
-            if length > most:
+            length += len(message.get("body", b""))
+            if length <= most:
+                chunks.append(message.get("body", b""))
+            more = message.get("more_body", False)
+            if length > most and (length > _PATIENCE * most or not more):
                 raise _too_large(most)
-            if not message.get("more_body", False):
+            if not more:
                 return b"".join(chunks)
+
+
+_PATIENCE = 8
+"""A body of so many times the most that it may have is not read on."""
 
 
 def _too_large(most: int) -> ApiError:

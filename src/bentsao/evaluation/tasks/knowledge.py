@@ -94,13 +94,15 @@ def gold_of(row: Conversation) -> Gold | None:
 
 
 def _item(gold: Gold, scored: Scored) -> Item[Key]:
-    """Earlier questions stand on lines of their own before it: a system without a session is given all of it."""
-    asked = "\n".join((*gold.history, gold.question))
+    """Earlier questions, to which no answers are known, stand on lines of their own before it."""
+    text = "\n".join((*gold.history, gold.question))
     return Item(
         id=gold.id,
         group=(*gold.entities, gold.id)[0],
-        messages=(Message(role="user", content=asked),),
+        messages=(Message(role="user", content=text),),
         key=Key(gold, scored),
+        asked=gold.question,
+        earlier=gold.history,
         tags={"问法": KINDS.get(gold.kind, gold.kind)},
         whole=gold.pair,
     )
@@ -164,8 +166,6 @@ def _one(item: Item[Key], response: Response) -> Verdict:
     found = item.key.scored(gold, what)
     return verdict(item, response).model_copy(
         update={
-            "history": gold.history,
-            "question": gold.question,
             "expected": facts or "知识库里没有，应当说没有",
             "said": _read_as(what, found),
             "right": _right(found),

@@ -17,7 +17,7 @@ from bentsao.core.records import Message
 from bentsao.evaluation.grounding import Gold, affirms, denies
 from bentsao.evaluation.metrics import echo
 from bentsao.evaluation.questions import premises
-from bentsao.evaluation.tasks.knowledge import declines, read_golds
+from bentsao.evaluation.tasks.knowledge import read_golds
 from bentsao.evaluation.tasks.task import (
     Item,
     Measure,
@@ -70,15 +70,19 @@ def stance(question: str, answer: str, value: str) -> str:
 
     The question given back is no answer, and one that declines takes no stand.
     """
-    text = without_marks(answer).strip()
+    sentences = re.split(r"(?<=[。！？?!\n])", without_marks(answer))
+    # 对不对 denies nothing.
+    text = _EITHER.sub("", "".join(part for part in sentences if not re.search(r"[？?]\s*$", part))).strip()
     again = len(text) >= 0.8 * len(question) and echo(text, question) >= ECHO
-    if not text or again or declines(text):
+    if not text or again or _DECLINED.search(text):
         return ""
     if _NO.match(text) or denies(text, value):
         return "no"
     return "yes" if _YES.match(text) or affirms(text, value) else ""
 
 
+_EITHER = re.compile(r"(.)不\1|有没有|是否|能否|可否")
+_DECLINED = re.compile("(?:无法|不能|难以)(?:回答|判断|确定|确认)|不知道|不清楚")
 _YES = re.compile(r"(?:是的?|对的?|会的?|可以的?|能|有的?|正确|确实|需要|属于)(?:[，。！,!\s]|$)")
 _NO = re.compile(r"(?:不|否|错|没有|并不|并非)[^，。！,!\s]{0,4}(?:[，。！,!\s]|$)")
 
@@ -132,6 +136,6 @@ TASK: Task[Gold] = Task(
         "neither": Measure("没有表态", "neither", better="low"),
     },
     data="kb",
-    splits=("属性",),
     tokens=128,
+    grounded=True,
 )  # fmt: skip

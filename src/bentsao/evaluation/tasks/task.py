@@ -24,9 +24,10 @@ class Item(Generic[T]):
     """One thing to ask.
 
     group: what hangs together (an entity, a case, a dialogue): resampled together. messages: what the model is given.
-    asked: the bare question as people read it and as training data is searched for it; "": the last message. key: what
-    is right, in the task's own form. tags: what figures are split by and the report can be filtered by. weighed:
-    continuations whose likelihood is wanted. whole: items of one `whole` are drawn together; "": it stands alone.
+    asked: the bare question as people read it and as training data is searched for it; "": the last message. earlier:
+    what the person said before, where it is no message of its own. key: what is right, in the task's own form. tags:
+    what figures are split by and the report can be filtered by. weighed: continuations whose likelihood is wanted.
+    whole: items of one `whole` are drawn together; "": it stands alone.
     """
 
     id: str
@@ -34,6 +35,7 @@ class Item(Generic[T]):
     messages: tuple[Message, ...]
     key: T
     asked: str = ""
+    earlier: tuple[str, ...] = ()
     reference: str | None = None
     tags: Mapping[str, str] = field(default_factory=dict[str, str])
     weighed: tuple[str, ...] = ()
@@ -52,7 +54,7 @@ class Item(Generic[T]):
     @property
     def history(self) -> tuple[str, ...]:
         """What the person said before."""
-        return tuple(message.content for message in self.messages[:-1] if message.role == "user")
+        return self.earlier or tuple(message.content for message in self.messages[:-1] if message.role == "user")
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,8 @@ class Source:
     files: as the user gave them; empty: composed from `kb`, by tasks that can. limit: at most so many items, spread
     over the task's parts; None: all. count: how many are composed. learnt: whether an entity was seen in training.
     subjects: of multiple choice: names, or 医学, 非医学; empty: all. shots, shots_from: examples before the question,
-    from the items themselves or a file of their own. shuffles: further orders of the options.
+    from the items themselves or a file of their own. shuffles: further orders of the options. grounded: systems with a
+    knowledge base answer from it, in tasks where that can be.
     """
 
     files: tuple[Path, ...] = ()
@@ -128,6 +131,7 @@ class Source:
     shots: int = 0
     shots_from: Path | None = None
     shuffles: int = 1
+    grounded: bool = False
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,19 @@ else:
     import tomli as tomllib
 
 CONTEXTS = (
-    *("past", "past_after", "now", "sudden", "resolved", "hard", "soft", "conditions", "supposed", "supposed_after"),
+    *(
+        "past",
+        "past_after",
+        "now",
+        "sudden",
+        "resolved",
+        "cleared",
+        "hard",
+        "soft",
+        "conditions",
+        "supposed",
+        "supposed_after",
+    ),
     *("after_illness", "suspected", "person", "own", "not_person", "fiction", "pets"),
 )
 """The lists of context.toml that are looked for in the whole text."""

@@ -118,6 +118,8 @@ class Turn:
         clause_end = self._end(hit.end, CLAUSE_ENDS)
         past = [place for place, _ in self._within("past", start, clause_end) if place < hit.start or place >= hit.end]
         after = any(place <= hit.end + 4 for place, _ in self._within("past_after", hit.end, clause_end))
+        if self._within("cleared", hit.end, len(self.text)):
+            return True
         resolved = self._within("resolved", 0, len(self.text))
         now = self._within("now", start, end)
         if past or after:
