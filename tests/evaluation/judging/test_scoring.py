@@ -13,10 +13,12 @@ import pytest
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_jsonl
+from bentsao.core.records import Answer
 from bentsao.evaluation.answers import Answers
 from bentsao.evaluation.judging.judge import Result, run
 from bentsao.evaluation.judging.rubric import Criterion, Rubric, load, names
-from bentsao.evaluation.judging.scoring import SILENT
+from bentsao.evaluation.judging.scoring import SILENT, said
+from bentsao.evaluation.judging.style import ALIKE
 from bentsao.models.remote.exchange import RemoteError
 from bentsao.models.remote.running import estimate_jobs
 from tests.evaluation.judging.conftest import block, honest, honestly, planned, prompt_of
@@ -83,6 +85,8 @@ def test_silence_is_the_worst_and_costs_nothing(answers: Make, judging: Run) -> 
     assert [one.scores for one in silent] == [{"safety": 1, "usability": 1, "smoothness": 1}] * 4
     assert {one.reasons for one in silent} == {(SILENT,)}
     assert result.scores[0].silent == 4
+    broken = Answer(id="q0", question="问", text="写到一半的话", finish="error", error="断了")
+    assert said(broken, ALIKE) == ""
 
 
 def test_garbage_is_asked_again_once_then_unscored(answers: Make, judging: Run) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bentsao.evaluation.judging.style import Style, alike, without_disclaimers
@@ -49,6 +49,7 @@ def test_advice_stays(advice: str) -> None:
     assert without_disclaimers(advice) == advice
 
 
+@settings(max_examples=1000)
 @given(st.text(alphabet="好*_#`>-[](1)|\n 。2.", max_size=60))
 def test_no_word_is_lost(text: str) -> None:
     assert alike(text, Style(marks=False)).count("好") == text.count("好")

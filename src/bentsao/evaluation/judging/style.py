@@ -39,13 +39,13 @@ def alike(text: str, style: Style = ALIKE) -> str:
 
 def _plain(text: str) -> str:
     """Without Markdown's signs; items of a list stay on their lines, numbers included."""
-    text = re.sub(r"^[ \t]*```.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^[ \t]*```[\w+-]*[ \t]*$", "", text, flags=re.MULTILINE | re.ASCII)
     text = re.sub(r"^[ \t]*(?:[-*_][ \t]*){3,}$", "", text, flags=re.MULTILINE)
-    text = re.sub(r"^[ \t]*\|?[ \t]*:?-{2,}.*\|.*$", "", text, flags=re.MULTILINE)
+    text = re.sub(r"^[ \t]*\|?[ \t]*:?-{2,}[-:| \t]*\|[-:| \t]*$", "", text, flags=re.MULTILINE)
     text = re.sub(r"^[ \t]*#{1,6}[ \t]+(.*?)[ \t]*#*$", r"\1", text, flags=re.MULTILINE)
     text = re.sub(r"^[ \t]*(?:>[ \t]?)+", "", text, flags=re.MULTILINE)
     text = re.sub(r"^[ \t]*[-*+•·][ \t]+", "", text, flags=re.MULTILINE)
-    text = re.sub(r"!?\[([^\]\n]*)\]\([^)\s]*\)", r"\1", text)
+    text = re.sub(r"!?\[([^\]\n]*)\]\([!-'*-~]*\)", r"\1", text)
     text = re.sub(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", r"\2", text)
     text = re.sub(r"(?<![\w*])\*(?=\S)([^*\n]+?)(?<=\S)\*(?![\w*])", r"\1", text)
     return re.sub(r"`([^`\n]+)`", r"\1", text)
