@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import json
 import shutil
@@ -16,6 +17,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from bentsao.apps.commands.serve import NO_GROUND_CHOSEN, PageChoice
 from bentsao.apps.server.app import create_app
@@ -48,8 +50,12 @@ def served(service: Service, kb: KnowledgeBase, folder: Path, keys: tuple[str, .
     """The address of a server with the page, reports in `folder` and ratings in `folder`/ratings.jsonl."""
     wiring = pytest.importorskip("bentsao.apps.page.wiring")
     (folder / "report.html").write_text("<h1>一份报告</h1>", encoding="utf-8")
-    page = wiring.build_page(service, kb=kb, report_folders=[folder], feedback=folder / "ratings.jsonl")
-    app = wiring.mount_page(create_app(service, Metrics(), keys=keys), page, keys=keys)
+
+    async def mounted() -> FastAPI:  # within a loop: gradio makes loops of its own where none runs, and leaves them
+        page = wiring.build_page(service, kb=kb, report_folders=[folder], feedback=folder / "ratings.jsonl")
+        return wiring.mount_page(create_app(service, Metrics(), keys=keys), page, keys=keys)
+
+    app = asyncio.run(mounted())
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

@@ -32,10 +32,7 @@ class Running:
     service: Service
     server: Server
     http: httpx.Client
-
-    @property
-    def openai(self) -> OpenAI:
-        return OpenAI(base_url=f"{self.url}/v1", api_key="sk-none", max_retries=0)
+    openai: OpenAI
 
     def ask(self, *said: str, **fields: Any) -> httpx.Response:
         """POST a chat; what is said are the turns, the user's first."""
@@ -82,8 +79,11 @@ def running(
     while not server.started:
         time.sleep(0.01)
     url = f"http://127.0.0.1:{port}"
-    with httpx.Client(base_url=url, timeout=20, trust_env=False) as http:
-        yield Running(url, service, server, http)
+    with (
+        httpx.Client(base_url=url, timeout=20, trust_env=False) as http,
+        OpenAI(base_url=f"{url}/v1", api_key="sk-none", max_retries=0) as openai,
+    ):
+        yield Running(url, service, server, http, openai)
     service.call_off()
     server.should_exit = True
     thread.join(10)

@@ -100,6 +100,8 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"prompt": [[]]}, "prompt"),
     ({"prompt": ["a", 3]}, "prompt"),
     ({"prompt": [-1]}, "prompt"),
+    ({"prompt": [8_633_779]}, "不在词表中"),
+    ({"prompt": [2**70]}, "不在词表中"),
     ({"prompt": "a", "max_tokens": 0}, "max_tokens 为 0"),
     ({"prompt": "a", "stream": True, "echo": True}, "不能用于流式"),
     ({"prompt": "a", "suffix": "b"}, "不支持 suffix"),

@@ -94,7 +94,7 @@ class Completing:
                 ids = [*engine.tokens.start_ids, *engine.tokens.encode(each, control=False, after=False)]
                 found.append(_Prompt(each, ids))
             else:
-                found.append(_Prompt(reading.readable(engine).decode(each), list(each)))
+                found.append(_Prompt(reading.text_of(engine, each), list(each)))
             context = min(engine.context, self._service.limits.context)
             reading.check_length(len(found[-1].ids), context, "prompt")
             if not found[-1].ids:

@@ -30,6 +30,16 @@ def readable(engine: Engine) -> Readable:
     return cast(Readable, engine.tokens)
 
 
+def text_of(engine: Engine, ids: Sequence[int]) -> str:
+    """What the prompt's ids read. Raises ApiError for ids that the tokenizer cannot have."""
+    try:
+        return readable(engine).decode(ids)
+    except (ValueError, OverflowError, IndexError):  # each tokenizer has its own word for it
+        raise wrong(
+            f"prompt 里有不在词表中的 token 编号（最大的是 {max(ids)}）。请用本模型的分词器。", "prompt"
+        ) from None
+
+
 def check(request: Drawing) -> None:
     """Raises ApiError for fields that would change the answer, if we had them."""
     unsupported: dict[str, bool] = {
