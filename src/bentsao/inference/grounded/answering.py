@@ -20,6 +20,7 @@ from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fit
 from bentsao.inference.grounded.checking import Checker, Grounds
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
+from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, is_disputed
 from bentsao.inference.safety import look
 from bentsao.knowledge.linking import Linker
@@ -73,8 +74,9 @@ class Answerer:
         self.policy = policy
         self.decoding = decoding or Decoding()
         self.bundle = bundle
-        self._resolver = Resolver(kb, linker or Linker.for_kb(kb), policy.nearest)
-        self._checker = Checker(kb, policy)
+        words = Vocabulary(kb)
+        self._resolver = Resolver(kb, linker or Linker.for_kb(kb), words, policy.nearest)
+        self._checker = Checker(words, policy)
 
     def with_decoding(self, decoding: Decoding) -> Answerer:
         """The same answerer, whose answers are drawn otherwise."""
@@ -153,6 +155,8 @@ class Answerer:
             elif path == "both":
                 case.aim = self._resolver.both(case.by_model or Aim(), case.by_linker or Aim())
             case.aim = self._settled(case.aim)
+            if path != "bm25":
+                case.aim = self._resolver.whether(case.asked, case.aim, (case.by_model, case.by_linker))
 
     def _ask_model(self, cases: Sequence[_Case]) -> None:
         first = [[grounding.ask_entity(case.asked.question, case.asked.history)] for case in cases]

@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
 
 from bentsao.core.grounding import Gap, cited_numbers
 from bentsao.core.records import Evidence
 from bentsao.inference.grounded.guarding import Removed, guarded
 from bentsao.inference.grounded.premises import Premise, asserted, kept_to
 from bentsao.inference.grounded.records import Aim, Policy
+from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.wording import facts_only, is_disputed, unsaid
-from bentsao.knowledge.contents import names_of
 from bentsao.knowledge.schema import ATTRIBUTES
-from bentsao.knowledge.store import KnowledgeBase
-from bentsao.knowledge.verify import KnownNames
-
-_NAMED_KINDS = frozenset({"disease", "drug", "operation", "symptom", "examination"})
-"""Kinds whose names an answer may not bring in without a fact. Parts of the body are in every sentence."""
-
-_LONGEST_NAME = 16
-"""Characters of a value that may be a name; longer ones are sentences, which no answer says by chance."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +43,9 @@ class Checked:
 class Checker:
     """Checks answers against one knowledge base by one policy."""
 
-    def __init__(self, kb: KnowledgeBase, policy: Policy) -> None:
-        self.kb = kb
+    def __init__(self, words: Vocabulary, policy: Policy) -> None:
+        self.words = words
         self.policy = policy
-        self._vocabulary: KnownNames | None = None
-        self._values: dict[str, KnownNames] = {}
 
     def check(self, raw: str, grounds: Grounds, *, cut: bool) -> Checked:
         """What a reader gets for the model's words. cut: they reached the limit of length, and the facts are quoted."""
@@ -74,17 +62,17 @@ class Checker:
             grounds.evidence,
             "mark" if self.policy.guard == "mark" else "remove",
             asked="\n".join([grounds.question, *(gap.entity for gap in grounds.gaps)]),
-            vocabulary=self._names(),
-            aliases=self._aliases,
+            vocabulary=self.words.names(),
+            aliases=self.words.called,
         )
         return Checked(text if cited_numbers(text) else "", removed)
 
     def _completed(self, checked: Checked, grounds: Grounds) -> Checked:
         """With yes or no as the facts have it, or with the values that the model left out."""
         text, evidence = checked.answer, grounds.evidence
-        premise = asserted(
-            grounds.question, self._all_names(grounds.aim), grounds.aim.attributes, evidence, self._values_of
-        )
+        aim, words = grounds.aim, self.words
+        names = [text for name in (*aim.entities, *aim.called) for text in (name, *words.called(name))]
+        premise = asserted(grounds.question, names, aim.attributes, evidence, words.values, likely=words.likely)
         if premise is None:
             more, added = unsaid(evidence, text) if text else ("", 0)
             return replace(checked, answer=text + more, added=added)
@@ -97,32 +85,3 @@ class Checker:
         )
         removed = ((text, wrong),) if wrong else ()
         return replace(checked, answer=kept, removed=checked.removed + removed, premise=premise)
-
-    def _all_names(self, aim: Aim) -> Sequence[str]:
-        return [text for name in (*aim.entities, *aim.called) for text in (name, *self._aliases(name))]
-
-    def _names(self) -> KnownNames:
-        if self._vocabulary is None:
-            self._vocabulary = known_names(self.kb)
-        return self._vocabulary
-
-    def _values_of(self, attribute: str) -> KnownNames:
-        if attribute not in self._values:
-            values = (value for value in self.kb.values([attribute]) if len(value) <= _LONGEST_NAME)
-            self._values[attribute] = KnownNames(values)
-        return self._values[attribute]
-
-    def _aliases(self, name: str) -> tuple[str, ...]:
-        entity = self.kb.entity(name)
-        return names_of(entity) if entity else ()
-
-
-def known_names(kb: KnowledgeBase) -> KnownNames:
-    """What an answer may not bring in without a fact: the base's names, and the values that name things."""
-    naming = [
-        name
-        for name, attribute in ATTRIBUTES.items()
-        if attribute.values in _NAMED_KINDS and attribute.polarity == "for"  # 禁忌证 names groups of people too
-    ]
-    values = (value for value in kb.values(naming) if len(value) <= _LONGEST_NAME)
-    return KnownNames(chain(values, (text for text, _, kind, _ in kb.names() if kind in _NAMED_KINDS)))

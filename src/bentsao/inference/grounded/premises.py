@@ -14,7 +14,7 @@ from bentsao.core.grounding import mark, without_marks
 from bentsao.core.records import Evidence, Record
 from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import ATTRIBUTES
-from bentsao.knowledge.verify import Mentions
+from bentsao.knowledge.verify import KnownNames, Mentions
 
 
 class Premise(Record):
@@ -35,9 +35,15 @@ _YES_OR_NO = re.compile(
     "吗|么$|吧$|是不是|是否|对不对|有没有|会不会|要不要|该不该|准不准|能不能|可不可|行不行|真的假的|真假|真是|可信|靠谱"
     "|属实|核实|有无"
 )
-_OPEN = re.compile("什么|哪|多少|几|怎么|怎样|咋|如何|啥|为何|多久|多长|谁|有何|何时|何种")
+_OPEN = re.compile("什么|哪|多少|几|怎么|怎样|咋|如何|啥|为何|多久|多长|谁|有何|何时|何种|讲一?讲|说一说|介绍|列[出举]")
 _DENIED_BEFORE = re.compile(r"(?:不|没有?|无|非|未|别|忌|禁)[会能可要是用吃]{0,2}$")
 _ASKS_WHETHER = re.compile("有没有|会不会|要不要|该不该|能不能|可不可以?|有无|是不是")
+
+
+def asks_whether(question: str) -> bool:
+    """Whether a question is to be answered with yes or no."""
+    text = normalise(question).text.rstrip("?？。.!！ ")
+    return bool(_YES_OR_NO.search(text)) and not _OPEN.search(text)
 
 
 def asserted(
@@ -46,23 +52,23 @@ def asserted(
     attributes: Sequence[str],
     evidence: Sequence[Evidence],
     known: Callable[[str], Mentions],
+    *,
+    likely: Callable[[str], Mentions] = lambda _: KnownNames(()),
 ) -> Premise | None:
     """The one value that a question with yes or no asserts of the one entity that the evidence is about.
 
     names: of the entity, no values where the question says them. known: all of the base's values of an attribute.
+    likely: what else an attribute's values might name, looked for where the question says none that is known.
     None: an open question, no value of these attributes in it, several, or one that it denies itself (不会传染吧).
     """
     subjects = {item.fact.subject for item in evidence}
-    text = normalise(question).text.rstrip("?？。.!！ ")
-    if len(subjects) != 1 or not _YES_OR_NO.search(text) or _OPEN.search(text):
+    if len(subjects) != 1 or not asks_whether(question):
         return None
+    text = normalise(question).text
     for name in sorted({normalise(name).text for name in names}, key=len, reverse=True):
         text = text.replace(name, "\n") if name else text
-    found = {
-        (attribute, normalise(value).text): (start, value)
-        for attribute in dict.fromkeys((*attributes, *(item.fact.attribute for item in evidence)))
-        for start, _, value in known(attribute).find(text)
-    }
+    asked = tuple(dict.fromkeys((*attributes, *(item.fact.attribute for item in evidence))))
+    found = _named(text, asked, known) or _named(text, asked, likely)
     if len({value for _, value in found}) != 1:
         return None
     (attribute, written), (start, value) = next(iter(found.items()))
@@ -74,6 +80,23 @@ def asserted(
         if any(_says(normalise(own).text, written, item.fact.attribute) for own in item.fact.values)
     )
     return Premise(entity=next(iter(subjects)), attribute=attribute, value=value, numbers=numbers)
+
+
+def _named(
+    text: str, attributes: Sequence[str], known: Callable[[str], Mentions]
+) -> dict[tuple[str, str], tuple[int, str]]:
+    """The values in a text, by attribute and as they are written: where, and as the base writes them.
+
+    One within another is none (孕妇忌服 in 体虚者及孕妇忌服).
+    """
+    found = [
+        (start, end, attribute, value) for attribute in attributes for start, end, value in known(attribute).find(text)
+    ]
+    return {
+        (attribute, normalise(value).text): (start, value)
+        for start, end, attribute, value in found
+        if not any(left <= start and end <= right and right - left > end - start for left, right, _, _ in found)
+    }
 
 
 def _says(own: str, asserted: str, attribute: str) -> bool:

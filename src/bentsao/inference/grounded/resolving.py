@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from bentsao.core.grounding import names_in
 from bentsao.core.records import Fact
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
+from bentsao.inference.grounded.vocabulary import Vocabulary
+from bentsao.inference.grounded.whether import meant
 from bentsao.knowledge.linking import Linked, LinkedEntity, Linker
 from bentsao.knowledge.schema import ATTRIBUTES, can_have
 from bentsao.knowledge.store import KnowledgeBase
@@ -22,13 +24,20 @@ _NAME_END = re.compile(
 )
 """How names of diseases, drugs and the like end."""
 
+_BETWEEN_NAMES = re.compile(
+    "[了的着过和与跟及或把被让给在是就也又还都第这那我你他她它们吃喝服用擦抹涂敷打查得患长补之]|出来|起来|偏爱|期间|时候|以[后前]"
+    "|[一二两三四五六七八九十几每\\d][天日次回周粒片个]"
+)
+"""Words that stand beside names and in hardly any name: what holds one is a stretch of the sentence and not a name."""
+
 
 class Resolver:
     """Finds the entities and attributes of questions in one knowledge base."""
 
-    def __init__(self, kb: KnowledgeBase, linker: Linker, nearest: float) -> None:
+    def __init__(self, kb: KnowledgeBase, linker: Linker, words: Vocabulary, nearest: float) -> None:
         self._kb = kb
         self._linker = linker
+        self._words = words
         self._nearest = nearest
 
     def by_linker(self, asked: GroundedQuestion) -> Aim:
@@ -67,8 +76,13 @@ class Resolver:
             elif found not in entities:
                 entities.append(found)
                 names.append(name)
-        attributes = tuple(name for name in names_in(attribute_reply) if name in ATTRIBUTES)
-        return Aim(entities=tuple(entities), names=tuple(names), attributes=attributes, unknown=tuple(unknown))
+        return Aim(
+            entities=tuple(entities),
+            names=tuple(names),
+            attributes=tuple(name for name in names_in(attribute_reply) if name in ATTRIBUTES),
+            unknown=tuple(unknown),
+            ask_back=self._sharing(names[0]) if names else (),
+        )
 
     def nearest(self, name: str) -> str | None:
         """The entity of the base that is called so, or nearly so; None where none is near enough."""
@@ -110,23 +124,56 @@ class Resolver:
             sure=entities == model.entities and set(attributes) == set(model.attributes),
         )
 
+    def whether(self, asked: GroundedQuestion, aim: Aim, found: Sequence[Aim | None]) -> Aim:
+        """The aim; where the question names the value of a fact of another attribute or entity, that fact's.
+
+        found: what each way found; its entities and attributes are looked at as well.
+        """
+        if aim.ask_back:
+            return aim
+        ways = [aim, *(way for way in found if way is not None)]
+        names = dict.fromkeys(name for way in ways for name in way.entities)
+        names |= dict.fromkeys(entity.name for entity in self._linker.link(asked.question).entities[:_MOST_ENTITIES])
+        fact = meant(
+            asked.question,
+            {name: self._words.called(name) for name in names},
+            self._kb.facts,
+            self._words.names(),
+            [name for way in ways for name in way.attributes],
+        )
+        if fact is None or (fact.entity in aim.entities and fact.attribute in aim.attributes):
+            return aim
+        return Aim(entities=(fact.entity,), names=(fact.called,), attributes=(fact.attribute,))
+
     def facts(self, name: str, attribute: str) -> list[Fact] | None:
         """What the base says of all entities with this own name; None where none of them can have the attribute."""
         found = self._kb.entities(name)
         able = [one for one in found if one.name == name and can_have(one.kind, attribute)]
         return [fact for one in able for fact in self._kb.facts(one.id, attribute)] if able else None
 
+    def _sharing(self, name: str) -> tuple[str, ...]:
+        """The entities that share this name; nothing where one of them alone has it, or has it as its own."""
+        sharing = tuple(dict.fromkeys(entity.name for entity in self._kb.entities(name)))
+        return sharing if len(sharing) > 1 and name not in sharing else ()
+
     def _is_within_unknown(self, model: Aim, linker: Aim) -> bool:
         """Whether what the linker found is only a part of a longer name that the model read and the base has not.
 
-        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do. A drug's
-        name with anything after it (布洛芬西平) may be another drug, and is taken for one.
+        Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do, and have no
+        words of the sentence in it. A drug's name with anything else after it (布洛芬西平) may be another drug, and is
+        taken for one.
         """
         if not linker.names:
             return False
         kinds = {entity.kind for name in linker.entities if (entity := self._kb.entity(name))}
         longer = [whole for whole in model.unknown if "drug" in kinds or _NAME_END.search(whole)]
-        return all(any(name != whole and name in whole for whole in longer) for name in linker.names)
+        return all(any(name != whole and _within(name, whole) for whole in longer) for name in linker.names)
+
+
+def _within(name: str, whole: str) -> bool:
+    """Whether a longer name holds this one."""
+    before, found, after = whole.partition(name)
+    return bool(found) and not _BETWEEN_NAMES.search(before) and not _BETWEEN_NAMES.search(after)
 
 
 def _meant(linked: Linked) -> Sequence[LinkedEntity]:

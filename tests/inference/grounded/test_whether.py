@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import pytest
+
+from bentsao.inference.grounded import Answerer, GroundedQuestion, Policy
+from bentsao.inference.grounded.records import Aim
+from bentsao.inference.grounded.vocabulary import Vocabulary
+from bentsao.inference.grounded.whether import Meant, meant
+from bentsao.knowledge.store import KnowledgeBase
+from tests.inference.grounded.conftest import Ask
+from tests.inference.grounded.reader import Reader
+
+
+def found(kb: KnowledgeBase, question: str, *subjects: str, attributes: tuple[str, ...] = ()) -> Meant | None:
+    words = Vocabulary(kb)
+    return meant(question, {name: words.called(name) for name in subjects}, kb.facts, words.names(), attributes)
+
+
+@pytest.mark.parametrize(
+    ("question", "subjects", "attribute", "value"),
+    [
+        ("布洛芬能治偏头痛吗？", ["布洛芬"], "适应症", "偏头痛"),
+        ("氟桂利嗪能治偏头疼吗？", ["偏头痛"], "药物治疗", "氟桂利嗪"),
+        ("芬必得会让人恶心吗", ["芬必得", "布洛芬"], "不良反应", "恶心"),
+        ("偏头痛是不是归神经内科管", ["偏头痛"], "所属科室", "神经内科"),
+        ("偏头痛约７０％能治好，对吗", ["偏头痛"], "治愈率", "约70%"),
+    ],
+)
+def test_the_fact_that_is_asked_after(
+    kb: KnowledgeBase, question: str, subjects: list[str], attribute: str, value: str
+) -> None:
+    fact = found(kb, question, *subjects)
+    assert fact is not None
+    assert (fact.attribute, fact.value) == (attribute, value)
+    assert fact.called in question
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        "偏头痛恶心怎么办？",  # open
+        "偏头痛恶心可以吃布洛芬吗？",  # which of the two is asked after is not clear
+        "偏头痛会不会声音嘶哑？",  # no fact says so
+        "请讲一讲偏头痛和恶心，好吗？",  # a request
+        "恶心会不会吐血？",  # it is not the one spoken of
+    ],
+)
+def test_what_names_no_one_fact_is_left_alone(kb: KnowledgeBase, question: str) -> None:
+    assert found(kb, question, "偏头痛") is None
+
+
+def test_an_attribute_is_no_value(kb: KnowledgeBase) -> None:
+    assert found(kb, "胃溃疡的药物治疗能说说吗", "胃溃疡") is None
+
+
+@pytest.mark.parametrize(("attribute", "entity"), [("药物治疗", "偏头痛"), ("适应症", "布洛芬")])
+def test_the_likelier_of_two_facts(kb: KnowledgeBase, attribute: str, entity: str) -> None:
+    fact = found(kb, "布洛芬能治偏头痛吗？", "偏头痛", "布洛芬", attributes=(attribute,))
+    assert fact is not None
+    assert (fact.entity, fact.attribute) == (entity, attribute)
+
+
+@pytest.mark.parametrize("path", ["linker", "both"])
+def test_what_stands_on_the_other_side_is_not_denied(ask: Ask, path: str) -> None:
+    """氟桂利嗪 is no entity of the base, and no words ask for 药物治疗."""
+    answer = ask("氟桂利嗪能治偏头疼吗？", engine=Reader(named="偏头疼"), path=path)
+    assert answer.attributes == ("药物治疗",)
+    assert answer.premise is not None
+    assert answer.premise.holds
+
+
+def test_a_medicine_that_no_fact_names_is_not_affirmed(kb: KnowledgeBase) -> None:
+    """布洛芬 is no value of 治疗方案 anywhere, but it might be."""
+    yes = Reader(lambda _: "对，治疗胃溃疡会用到布洛芬[1]。")
+    aim = Aim(entities=("胃溃疡",), attributes=("治疗方案",))
+    asked = GroundedQuestion(id="q", question="治疗胃溃疡会不会用布洛芬？", aim=aim)
+    (answer,) = Answerer(yes, kb, Policy(path="oracle")).answer([asked])
+    assert answer.answer.startswith("资料中胃溃疡的治疗方案没有“布洛芬”")
