@@ -51,10 +51,16 @@ def meant(
                 said = normalise(value).text
                 if value in ATTRIBUTES:
                     continue  # 药物治疗 is a value of 治疗方案 too, but is asked for as an attribute
-                if called and len(said) > 1 and said in rest and not any(known.find(_without(rest, [said]))):
+                if called and len(said) > 1 and said in rest and _is_all(said, rest, known):
                     found.append(Meant(entity=entity, called=called, attribute=fact.attribute, value=value))
     order = {name: place for place, name in enumerate(attributes)}
     return min(found, key=lambda one: (order.get(one.attribute, len(order)), -len(one.value)), default=None)
+
+
+def _is_all(value: str, text: str, known: Mentions) -> bool:
+    """Whether the text names nothing but the value: no other name beside it, and none that it is only a part of."""
+    named = [name for _, _, name in known.find(text)]
+    return not any(known.find(_without(text, [value]))) and all(len(name) <= len(value) for name in named)
 
 
 def _without(text: str, names: Iterable[str]) -> str:
