@@ -31,8 +31,8 @@ def swapped_copy(kb: KnowledgeBase, out: Path, count: int, *, seed: int = 0) -> 
     """Write to `out` a copy of the base with `count` values exchanged, each of another (entity, attribute).
 
     The new value is one that another entity of the kind has under that attribute, and that neither contains nor is
-    contained in what the entity has. Short values of attributes that name things only. The same base, count and seed
-    make the same copy. Raises ConfigError where there are not so many such values.
+    contained in what the entity has or is called. Short values of attributes that name things only. The same base,
+    count and seed make the same copy. Raises ConfigError where there are not so many such values.
     """
     rng = random.Random(seed)
     with (
@@ -72,9 +72,9 @@ def _swap(connection: sqlite3.Connection, count: int, rng: random.Random) -> lis
         if len(swaps) == count:
             return swaps
         kind, name, called = about[entity, attribute]
-        own = [value for _, value in held[entity, attribute]]
+        own = [name, *(value for _, value in held[entity, attribute])]
         short = [(term, value) for term, value in held[entity, attribute] if 2 <= len(value) <= _LONGEST]
-        # What is a part of another value would be said all the same.
+        # What is a part of another value, or of the name (内科 in 肾内科), would be said all the same.
         old = next((one for one in short if sum(one[1] in value for value in set(own)) == 1), None)
         new = _other(own, pools[kind, called], rng)
         if old is not None and new is not None:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model
+from bentsao.apps.commands.grounded import GROUNDING, Grounding, opened_answerer
+from bentsao.apps.commands.kb_import import Json
+from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import Kb, opened
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
@@ -74,6 +79,43 @@ def knowledge_tuning(
     for name, by_system in result.scores.items():
         show(view.console, name, by_system)
     view.note(f"报告：{out / 'report.html'}")
+
+
+@app.command(name="swap-facts")
+def swap_facts(
+    *,
+    swaps: Annotated[int, Parameter(help="换掉知识库里的几个值")] = 100,
+    seed: Annotated[int, Parameter(help="随机种子")] = 42,
+    grounding: Grounding = GROUNDING,
+    model: Model = MODEL,
+    decoding: Drawing = GREEDY,
+    json: Json = False,
+) -> None:
+    """回答是否跟着知识库走：换掉一些值，换前换后各问一遍，看回答是否随之改变。知识库本身不动。
+
+    例：
+
+        bentsao experiment swap-facts --swaps 20
+
+        bentsao experiment swap-facts --kb my.kb --adapter runs/my --path oracle
+    """
+    from bentsao.inference.grounded import Answerer
+    from bentsao.inference.grounded.following import follow_swaps
+    from bentsao.knowledge.swapping import swapped_copy
+
+    if swaps < 1:
+        raise ConfigError("--swaps 应大于 0。")
+    with opened_answerer(grounding, model, decoding) as before, TemporaryDirectory() as folder:
+        exchanged = swapped_copy(before.kb, Path(folder) / "swapped.kb", swaps, seed=seed)
+        with opened(Path(folder) / "swapped.kb") as copy:
+            after = Answerer(before.engine, copy, before.policy, decoding=before.decoding)
+            found = follow_swaps(before, after, exchanged)
+    if json:
+        print_json(found.model_dump(mode="json"))
+        return
+    print(f"换了 {found.swaps} 个值。换之前答出原值：{found.said_before}；换之后答新值、不再答原值：{found.followed}。")
+    for swap in found.lagging:
+        print(f"  没有跟上：{swap.entity}·{swap.attribute}：{swap.old} → {swap.new}")
 
 
 def show(console: Console, name: str, by_system: dict[str, list[Score]]) -> None:
