@@ -113,9 +113,18 @@ def _once(facts: Iterable[Fact]) -> Iterator[Fact]:
 
 def fact_line(fact: Fact) -> str:
     """One fact in a line: `偏头痛的药物治疗（预防发作）：氟桂利嗪；普萘洛尔`."""
+    return f"{about(fact)}：{values_line(fact)}"
+
+
+def about(fact: Fact) -> str:
+    """What a fact is about: `偏头痛的药物治疗（预防发作）`."""
     condition = f"（{_line(fact.qualifier)}）" if fact.qualifier else ""
-    values = "；".join(_line(value) for value in fact.values)
-    return f"{_line(fact.subject)}的{fact.attribute}{condition}：{values}"
+    return f"{_line(fact.subject)}的{fact.attribute}{condition}"
+
+
+def values_line(fact: Fact) -> str:
+    """The values of a fact in a line."""
+    return "；".join(_line(value) for value in fact.values)
 
 
 def mark(number: int) -> str:

@@ -18,9 +18,7 @@ def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
     disputed: sources say different things, which is told.
     """
     lead = "资料中记载（各来源的说法不一）：" if disputed else "资料中记载："
-    return (
-        lead + "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in evidence) + "。"
-    )
+    return f"{lead}{_lines(evidence)}。"
 
 
 def unsaid(evidence: Sequence[Evidence], answer: str) -> tuple[str, int]:
@@ -32,8 +30,19 @@ def unsaid(evidence: Sequence[Evidence], answer: str) -> tuple[str, int]:
         if values:
             left.append(item.model_copy(update={"fact": item.fact.model_copy(update={"values": values})}))
     count = sum(len(item.fact.values) for item in left)
-    lines = "；".join(f"{grounding.fact_line(item.fact)}{grounding.mark(item.number)}" for item in left)
-    return (f"资料中还有：{lines}。" if left else ""), count
+    return (f"资料中还有：{_lines(left)}。" if left else ""), count
+
+
+def _lines(evidence: Sequence[Evidence]) -> str:
+    """The facts in one line; whom and what several in a row are about is said once."""
+    said: list[str] = []
+    subject = about = ""
+    for item in evidence:
+        fact = item.fact
+        line = grounding.values_line(fact) if grounding.about(fact) == about else grounding.fact_line(fact)
+        said.append((line.removeprefix(f"{subject}的") if subject else line) + grounding.mark(item.number))
+        subject, about = fact.subject, grounding.about(fact)
+    return "；".join(said)
 
 
 _NEAR: dict[str, tuple[str, ...]] = {
