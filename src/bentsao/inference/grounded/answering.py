@@ -153,7 +153,7 @@ class Answerer:
             elif path == "model":
                 case.aim = case.by_model or Aim()
             elif path == "both":
-                case.aim = self._resolver.both(case.by_model or Aim(), case.by_linker or Aim())
+                case.aim = self._resolver.both(case.by_model or Aim(), case.by_linker or Aim(), case.asked.question)
             case.aim = self._settled(case.aim)
             if path != "bm25":
                 case.aim = self._resolver.whether(case.asked, case.aim, (case.by_model, case.by_linker))

@@ -10,7 +10,9 @@ from bentsao.core.records import Fact
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.whether import meant
+from bentsao.knowledge.grams import folded, grams
 from bentsao.knowledge.linking import Linked, LinkedEntity, Linker
+from bentsao.knowledge.linking.words import FORMS
 from bentsao.knowledge.schema import ATTRIBUTES, can_have
 from bentsao.knowledge.store import KnowledgeBase
 
@@ -26,6 +28,7 @@ _NAME_END = re.compile(
 
 _BETWEEN_NAMES = re.compile(
     "[了的着过和与跟及或把被让给在是就也又还都第这那我你他她它们吃喝服用擦抹涂敷打查得患长补之]|出来|起来|偏爱|期间|时候|以[后前]"
+    "|孩子|小孩|宝宝|家里|病人|患者|[爸妈爷奶叔婶舅姨哥姐弟妹]"
     "|[一二两三四五六七八九十几每\\d][天日次回周粒片个]"
 )
 """Words that stand beside names and in hardly any name: what holds one is a stretch of the sentence and not a name."""
@@ -94,12 +97,14 @@ class Resolver:
                 return entity.name
         return None
 
-    def both(self, model: Aim, linker: Aim) -> Aim:
+    def both(self, model: Aim, linker: Aim, question: str) -> Aim:
         """One aim of two.
 
         What both name is meant, so that each drops what only the other took for asked (a symptom of the story, an
-        attribute that a word hints at). Where they share nothing the linker decides, which knows the base's names,
-        unless its name is only a part of a longer one that the model read: that one is not in the base.
+        attribute that a word hints at). Where they share nothing, the longer name of the question decides, which says
+        more (of equal ones the model's, which read the sentence); but a name that is only a
+        part of a longer one that the model read, and the base has not, is nobody's. Of attributes that they do not
+        share the linker's come first: on questions in everyday words it is right more often (docs/grounded.md).
         """
         shared = [place for place, name in enumerate(linker.entities) if name in model.entities]
         alone = len(model.entities) + len(model.unknown) < 2
@@ -108,7 +113,7 @@ class Resolver:
             names = tuple(linker.names[place] for place in shared)
         elif self._is_within_unknown(model, linker):
             entities, names = (), ()
-        elif linker.entities:
+        elif linker.entities and not self._is_longer(model, linker, question):
             entities, names = linker.entities, linker.names
         else:
             entities, names = model.entities, model.names
@@ -156,6 +161,12 @@ class Resolver:
         sharing = tuple(dict.fromkeys(entity.name for entity in self._kb.entities(name)))
         return sharing if len(sharing) > 1 and name not in sharing else ()
 
+    def _is_longer(self, model: Aim, linker: Aim, question: str) -> bool:
+        """Whether a name that the model read, most of which the question has, is as long as the linker's or longer."""
+        said = grams(folded(question))
+        read = [name for name in model.names if 2 * len(grams(folded(name)) & said) >= len(grams(folded(name))) > 0]
+        return max(map(len, read), default=0) >= max(map(len, linker.names))
+
     def _is_within_unknown(self, model: Aim, linker: Aim) -> bool:
         """Whether what the linker found is only a part of a longer name that the model read and the base has not.
 
@@ -173,7 +184,7 @@ class Resolver:
 def _within(name: str, whole: str) -> bool:
     """Whether a longer name holds this one."""
     before, found, after = whole.partition(name)
-    return bool(found) and not _BETWEEN_NAMES.search(before) and not _BETWEEN_NAMES.search(after)
+    return bool(found) and not _BETWEEN_NAMES.search(before) and not _BETWEEN_NAMES.search(after) and after not in FORMS
 
 
 def _meant(linked: Linked) -> Sequence[LinkedEntity]:
