@@ -14,7 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bentsao.apps.commands.answering import MODEL, Model, ModelChoice, report
 from bentsao.apps.commands.api import NO_REMOTE, Remote, RemoteChoice
-from bentsao.apps.commands.evaluate_systems import Measured, learnt
+from bentsao.apps.commands.evaluate_systems import ALONE, Beside, Measured, learnt
 from bentsao.apps.commands.grounded import GROUNDING, Grounding
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
@@ -99,7 +99,7 @@ def evaluate(
     out: Annotated[Path, Parameter(help="回答、判定、分数与报告写到哪个目录；中断后同样的命令接着做")],
     items: Items = EVERY,
     model: Model = MODEL,
-    with_base: Annotated[bool, Parameter(help="基座也测一遍，并排；有非医学选择题时看忘掉多少", negative=())] = False,
+    beside: Annotated[Beside, Parameter(name="*", group="并排测什么")] = ALONE,
     remote: Remote = NO_REMOTE,
     grounding: Grounding = GROUNDING,
     plain: Annotated[
@@ -107,15 +107,6 @@ def evaluate(
     ] = False,
     max_new_tokens: Annotated[int | None, Parameter(help="一个回答最多生成多少个 token；缺省按任务")] = None,
     repetition_penalty: Annotated[float, Parameter(help="对回答中已出现的 token 的惩罚；1 为不惩罚")] = 1.0,
-    trained_on: Annotated[
-        tuple[Path, ...],
-        Parameter(
-            help="适配器的训练数据，用来查题目有没有学过；缺省按适配器里记下的",
-            consume_multiple=True,
-            negative=(),
-            show_default=False,
-        ),
-    ] = (),
     min_coverage: Annotated[float, Parameter(help="可计分的题不到这个比例时不给出分数")] = COVERAGE,
     rescore: Annotated[bool, Parameter(help="不打开模型，只给 --out 里已有的回答重新计分", negative=())] = False,
     restart: Annotated[bool, Parameter(help="舍弃 --out 里已有的回答，全部重问", negative=())] = False,
@@ -129,6 +120,8 @@ def evaluate(
 
         bentsao evaluate open choice --adapter runs/my --with-base --data open=t.jsonl --data choice=cmmlu --out runs/e
 
+        bentsao evaluate safety choice --adapter runs/a --also runs/b --with-base --data choice=cmmlu --out runs/three
+
         bentsao evaluate polarity --kb my.kb --api-base http://127.0.0.1:8000/v1 --model 名字 --out runs/api
     """
     from bentsao.evaluation.running import Plan
@@ -137,13 +130,13 @@ def evaluate(
 
     chosen = _tasks(tasks, TASKS)
     _check(items, min_coverage, max_new_tokens)
-    _check_systems(model, remote, with_base=with_base)
+    _check_systems(model, remote, beside)
     if rescore and restart:
         raise ConfigError("--rescore 只给已有的回答重新计分，--restart 要重新回答。请去掉其中一个。")
     console = Console()
     with ExitStack() as stack:
         kb = stack.enter_context(opened(grounding.kb)) if any(task.data == "kb" for task in chosen) else None
-        measured = Measured(model, remote, grounding, with_base, repetition_penalty, trained_on)
+        measured = Measured(model, remote, grounding, beside, repetition_penalty)
         systems = measured.kept(kb, out) if rescore else measured.systems(kb)
         sources = _sources(chosen, items, kb, [system.training for system in systems])
         if not plain:
@@ -156,6 +149,7 @@ def evaluate(
             coverage=min_coverage,
             restart=restart,
             settings=_settings(items, tasks, min_coverage),
+            bases={system.label: system.base for system in systems if system.base},
         )
         bar = stack.enter_context(_progress())
         found = measure(
@@ -193,12 +187,13 @@ def _check(items: ItemChoice, coverage: float, tokens: int | None) -> None:
         raise ConfigError("--count、--max-new-tokens 应不小于 1，--shots、--shuffles 应不小于 0。")
 
 
-def _check_systems(model: ModelChoice, remote: RemoteChoice, *, with_base: bool) -> None:
+def _check_systems(model: ModelChoice, remote: RemoteChoice, beside: Beside) -> None:
     """Raises ConfigError for flags that do not go together."""
-    if remote.api_base is not None and (model.adapter is not None or model.base is not None or with_base):
-        raise ConfigError("--api-base 与 --adapter、--base、--with-base 不能同用：一次测一个接口，或测本地的模型。")
-    if with_base and (model.with_default().adapter is None or not model.use_lora):
-        raise ConfigError("--with-base 是把适配器与它的基座并排测量：请给出 --adapter。")
+    local = model.adapter is not None or model.base is not None or beside.with_base or beside.also
+    if remote.api_base is not None and local:
+        raise ConfigError(
+            "--api-base 与 --adapter、--base、--with-base、--also 不能同用：一次测一个接口，或测本地的模型。"
+        )
 
 
 # ---- items ----------------------------------------------------------------------------------------------------------

@@ -138,7 +138,8 @@ class Source:
 class Task(Generic[T]):
     """A task.
 
-    splits: the tags that figures are also given by. tokens: of an answer at the most, unless the user says so. load:
+    headline: the measures that say most, by name: they are drawn, and systems are compared in them. splits: the tags
+    that figures are also given by. tokens: of an answer at the most, unless the user says so. load:
     the items of a source. judge: verdicts on items and their responses, in the items' order. grounded: whether a system
     with a knowledge base answers from it here. data: "file": only from a file; "kb": a file, or composed from a
     knowledge base; "own": a file, or the items that ship with the project.
@@ -150,6 +151,7 @@ class Task(Generic[T]):
     load: Callable[[Source], list[Item[T]]]
     judge: Callable[[Sequence[Item[T]], Sequence[Response]], list[Verdict]]
     measures: Mapping[str, Measure]
+    headline: tuple[str, ...]
     data: Literal["file", "kb", "own"] = "file"
     splits: tuple[str, ...] = ()
     tokens: int = 256
