@@ -93,9 +93,9 @@ def ratio_difference(first: Parts, second: Parts, groups: Sequence[str] | None =
     step = max(1, 1_000_000 // len(names))
     for start in range(0, RESAMPLES, step):
         picks = rng.integers(0, len(names), size=(min(step, RESAMPLES - start), len(names)))
-        weights = bottoms[:, picks].sum(axis=2)
-        known = (weights > 0).all(axis=0)
-        shares = tops[:, picks].sum(axis=2)[:, known] / weights[:, known]
+        weights = [_sum(row, picks) for row in bottoms]
+        known = (weights[0] > 0) & (weights[1] > 0)
+        shares = [_sum(row, picks)[known] / weight[known] for row, weight in zip(tops, weights, strict=True)]
         drawn += (shares[0] - shares[1]).tolist()
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
     values = above.sum(axis=1) / below.sum(axis=1)
@@ -112,6 +112,13 @@ def ratio_difference(first: Parts, second: Parts, groups: Sequence[str] | None =
         deviation=float(gaps.std(ddof=1)) if count > 1 else None,
         design=clustered(gaps.tolist(), groups).design,
     )
+
+
+def _sum(row: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The sum of what was drawn from a row, by draw."""
+    if np.ptp(row):
+        return row[picks].sum(axis=1)
+    return np.full(len(picks), row[0] * picks.shape[1])  # most rows below the line are 1 throughout
 
 
 def _exchanged(tops: NDArray[np.float64], bottoms: NDArray[np.float64], rng: np.random.Generator) -> float:
