@@ -44,7 +44,8 @@ def test_a_gap_is_the_later_minus_the_earlier_by_mcnemar() -> None:
 def test_only_items_that_both_have_a_score_for_and_neither_has_learnt() -> None:
     one = answered([True, None, True, True], learnt=3)
     other = answered([False, False, None, False])
-    assert whole(gaps(CHOICE, {"甲": one, "乙": other})).difference.n == 1
+    assert whole(gaps(CHOICE, {"甲": one, "乙": other}, coverage=0.3)).difference.n == 1
+    assert gaps(CHOICE, {"甲": one, "乙": other}, coverage=0.4) == [], "one of three is too few to say"
     assert gaps(CHOICE, {"甲": answered([None]), "乙": answered([True])}) == []
 
 

@@ -44,7 +44,7 @@ def figure(found: Measured | Figure, measure: Measure, *, sign: bool = False) ->
     unscored = found.unscored if isinstance(found, Measured) else 0
     left = f"，{unscored} 不可计" if unscored else ""
     if isinstance(found, Measured) and found.withheld:
-        return f"不给出（{found.n + unscored} 题里只有 {found.n} 题可计分）"
+        return f"不给出（{found.n + unscored} 题里 {found.n} 题可计）"
     if found.low is None or found.high is None:
         return f"{number(found.value, measure, sign=sign)}（{found.n}{left}）"
     between = f"{number(found.low, measure, sign=sign)}，{number(found.high, measure, sign=sign)}"
@@ -155,7 +155,10 @@ def forgetting_grids(report: Report) -> list[Grid]:
     missing = [label for label in report.tuned if label not in measured]
     grids = [_forgetting(report.forgetting)] if report.forgetting else []
     if missing:
-        note = f"没有测 {'、'.join(missing)}：要 --with-base，并有非医学的选择题（--data choice=…）。"
+        note = (
+            f"没有测 {'、'.join(missing)}：要 --with-base，并有足够多可计分的非医学选择题（--data choice=…）。"
+            "没有测，不等于没有忘。"
+        )
         grids.append(Grid(FORGETTING, (), (), note))
     return grids
 

@@ -7,6 +7,7 @@ from itertools import combinations
 from typing import Any
 
 from bentsao.core.records import Record
+from bentsao.evaluation.scoring import COVERAGE
 from bentsao.evaluation.statistics_paired import (
     LEVEL,
     Difference,
@@ -44,10 +45,13 @@ class Gap(Record):
         return self.p_corrected is not None and self.p_corrected < LEVEL
 
 
-def gaps(task: Task[Any], verdicts: Mapping[str, Sequence[Verdict]], *, seed: int = 0) -> list[Gap]:
+def gaps(
+    task: Task[Any], verdicts: Mapping[str, Sequence[Verdict]], *, coverage: float = COVERAGE, seed: int = 0
+) -> list[Gap]:
     """Every two systems, the later minus the earlier, in the task's headline; in its first measure by parts too.
 
-    verdicts: by system. Items that either system has learnt are left out.
+    verdicts: by system. Items that either system has learnt are left out. coverage: the least share of the other items
+    that both must have a score for; below it there is no gap, as there is no figure.
     """
     found: list[Gap] = []
     for second, first in combinations(verdicts, 2):
@@ -56,12 +60,14 @@ def gaps(task: Task[Any], verdicts: Mapping[str, Sequence[Verdict]], *, seed: in
         blank = {"task": task.name, "first": first, "second": second}
         for place, name in enumerate(task.headline):
             measure = task.measures[name]
-            found.append(Gap(**blank, measure=name, **_tested(pairs, measure, seed)))
+            found.append(Gap(**blank, measure=name, **_tested(pairs, measure, coverage, seed)))
             for tag in task.splits if place == 0 else ():
                 parts = sorted({one.tags[tag] for one, _ in pairs if tag in one.tags})
                 for part in parts if len(parts) > 1 else ():
                     own = [pair for pair in pairs if pair[0].tags.get(tag) == part]
-                    found.append(Gap(**blank, measure=name, tag=tag, part=part, **_tested(own, measure, seed)))
+                    found.append(
+                        Gap(**blank, measure=name, tag=tag, part=part, **_tested(own, measure, coverage, seed))
+                    )
     return [one for one in found if one.difference.value is not None]
 
 
@@ -76,9 +82,11 @@ def corrected(found: Sequence[Gap]) -> list[Gap]:
     return list(out.values())
 
 
-def _tested(pairs: Sequence[tuple[Verdict, Verdict]], measure: Measure, seed: int) -> dict[str, Any]:
+def _tested(pairs: Sequence[tuple[Verdict, Verdict]], measure: Measure, coverage: float, seed: int) -> dict[str, Any]:
     """The fields of a Gap that come of its items."""
     known = [pair for pair in pairs if all(one.scores.get(measure.above) is not None for one in pair)]
+    if len(known) < coverage * sum(all(measure.applies(one) for one in pair) for pair in pairs):
+        known = []
     first, second = (_parts([pair[place] for pair in known], measure) for place in (0, 1))
     groups = [one.group for one, _ in known]
     found = ratio_difference(first, second, groups, seed=seed)

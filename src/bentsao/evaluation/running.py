@@ -124,8 +124,10 @@ def evaluate(
         settings=dict(plan.settings or {}),
         scores=tuple(scores),
         tuned=tuple(tuned),
-        gaps=tuple(corrected([gap for task in plan.tasks for gap in gaps(task, verdicts[task.name])])),
-        forgetting=tuple(_forgetting(verdicts.get("choice", {}), plan.bases)),
+        gaps=tuple(
+            corrected([gap for task in plan.tasks for gap in gaps(task, verdicts[task.name], coverage=plan.coverage)])
+        ),
+        forgetting=tuple(_forgetting(verdicts.get("choice", {}), plan)),
         seconds=time.perf_counter() - started,
     )
     write_json(plan.out / "scores.json", found.model_dump(mode="json"))
@@ -183,20 +185,25 @@ def _figures(task: Task[Any], verdicts: Sequence[Verdict], plan: Plan, seed: int
 # ---- what was forgotten ---------------------------------------------------------------------------------------------
 
 
-def _forgetting(verdicts: Mapping[str, Sequence[Verdict]], bases: Mapping[str, str]) -> list[Forgetting]:
+def _forgetting(verdicts: Mapping[str, Sequence[Verdict]], plan: Plan) -> list[Forgetting]:
     """Questions outside medicine, of each tuned system beside its base."""
     return [
         found
-        for label, base in bases.items()
+        for label, base in plan.bases.items()
         for measure in ("likelihood", "letter")
-        if (found := _compared(label, base, measure, verdicts))
+        if (found := _compared(label, base, measure, verdicts, plan.coverage))
     ]
 
 
-def _compared(label: str, base: str, measure: str, verdicts: Mapping[str, Sequence[Verdict]]) -> Forgetting | None:
-    before = {one.id: one for one in _other(verdicts.get(base, ())) if _known(one, measure)}
-    after = [one for one in _other(verdicts.get(label, ())) if _known(one, measure) and one.id in before]
-    if not after:
+def _compared(
+    label: str, base: str, measure: str, verdicts: Mapping[str, Sequence[Verdict]], coverage: float
+) -> Forgetting | None:
+    """None where too few of the questions that both were asked have a score of both."""
+    theirs = {one.id: one for one in _other(verdicts.get(base, ())) if measure in one.scores}
+    asked = [one for one in _other(verdicts.get(label, ())) if measure in one.scores and one.id in theirs]
+    before = {name: one for name, one in theirs.items() if one.scores[measure] is not None}
+    after = [one for one in asked if one.scores[measure] is not None and one.id in before]
+    if not after or len(after) < coverage * len(asked):
         return None
     groups = [one.group for one in after]
     new = [one.scores[measure] or 0.0 for one in after]
@@ -213,7 +220,3 @@ def _compared(label: str, base: str, measure: str, verdicts: Mapping[str, Sequen
 
 def _other(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [one for one in verdicts if one.tags.get("领域") == OTHER and not one.contaminated]
-
-
-def _known(verdict: Verdict, measure: str) -> bool:
-    return verdict.scores.get(measure) is not None

@@ -87,7 +87,9 @@ def ratio_difference(first: Parts, second: Parts, groups: Sequence[str] | None =
         return Difference(n=count)
     names = {name: place for place, name in enumerate(dict.fromkeys(groups or map(str, range(count))))}
     places = [names[name] for name in groups] if groups else list(range(count))
-    tops, bottoms = (np.stack([np.bincount(places, row, len(names)) for row in part]) for part in (above, below))
+    tops, bottoms = (
+        np.stack([np.bincount(places, row, len(names)).astype(float) for row in part]) for part in (above, below)
+    )
     rng = np.random.default_rng(seed)
     drawn: list[float] = []
     step = max(1, 1_000_000 // len(names))

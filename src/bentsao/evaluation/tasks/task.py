@@ -109,6 +109,10 @@ class Measure:
     whole: Callable[[Sequence[str]], float | None] | None = None
     about: str = ""
 
+    def applies(self, verdict: Verdict) -> bool:
+        """Whether an item counts in it, scored or not."""
+        return self.above in verdict.scores or bool(verdict.unscored)
+
 
 @dataclass(frozen=True)
 class Source:
