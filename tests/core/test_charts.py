@@ -6,7 +6,7 @@ from xml.etree import ElementTree
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bentsao.core.charts import HEIGHT, WIDTH, Line, line_chart, ticks
+from bentsao.core.charts import HEIGHT, WIDTH, Line, Whisker, interval_chart, line_chart, ticks
 
 numbers = st.floats(-1e6, 1e6)
 
@@ -32,3 +32,17 @@ def test_any_line_is_a_picture_within_its_frame(points: list[tuple[float, float]
     for dot in dots:
         assert 0 <= float(dot.attrib["cx"]) <= WIDTH
         assert 0 <= float(dot.attrib["cy"]) <= HEIGHT
+
+
+@given(st.lists(st.tuples(numbers, numbers, numbers), max_size=6), st.text(max_size=5))
+def test_any_intervals_are_a_picture_in_order(values: list[tuple[float, float, float]], label: str) -> None:
+    label = "".join(sign for sign in label if sign.isprintable())
+    rows = [Whisker(label, value, low, high) for low, value, high in map(sorted, values)]
+    text = interval_chart("题 <b>", "%", [(label, rows), ("又", rows)], mark=rows[0].value if rows else None)
+    root = ElementTree.fromstring(text)
+    dots = root.findall("{http://www.w3.org/2000/svg}circle")
+    assert len(dots) == 2 * len(rows)
+    places = [float(dot.attrib["cx"]) for dot in dots[: len(rows)]]
+    assert all(0 <= place <= WIDTH for place in places)
+    order = sorted(range(len(rows)), key=lambda place: rows[place].value)
+    assert [places[place] for place in order] == sorted(places)

@@ -9,8 +9,12 @@ from typing import Any
 
 import pytest
 
+from bentsao.construction.choice import choices
+from bentsao.construction.composer import Tally
+from bentsao.construction.grammar import load_grammar
 from bentsao.core.errors import DataError, MissingError
 from bentsao.evaluation.tasks.choice_files import Choice, read_choices
+from tests.construction.materials import sample_material
 
 
 def written(path: Path, text: str) -> Path:
@@ -52,6 +56,19 @@ def test_cmb_with_several_answers_and_an_empty_option(tmp_path: Path) -> None:
     choice = only(written(tmp_path / "cmb.json", json.dumps([row], ensure_ascii=False)))
     assert (choice.options, choice.right, choice.several) == (("一", "二", "三", "四"), (1, 3), True)
     assert choice.subject == "口腔"
+
+
+def test_what_build_choice_writes(tmp_path: Path) -> None:
+    rows = list(
+        choices(
+            sample_material(), load_grammar(), 40, split="test", seed=1, tally=Tally(), accept=lambda one: one
+        )
+    )  # fmt: skip
+    found = read_choices([written(tmp_path / "test.jsonl", "\n".join(row.model_dump_json() for row in rows))])
+    assert {(choice.subject, choice.area) for choice in found} == {("知识库", "医学")}
+    assert [choice.case for choice in found] == [row.group for row in rows], "questions of one entity hang together"
+    assert ["".join("ABCDE"[place] for place in choice.right) for choice in found] == [row.answer for row in rows]
+    assert {choice.several for choice in found} == {True, False}
 
 
 @pytest.mark.parametrize("answer", ["B", "b", ["B"], "二"])

@@ -109,7 +109,7 @@ def test_choice_items_are_looked_for_without_their_wrapping(tmp_path: Path, choi
 def test_forgetting_stands_beside_the_tuned_score(tmp_path: Path, choices: Path) -> None:
     base = LocalSystem("基座", SayingEngine(lambda _: "A", name="base"), Training())
     tuned = LocalSystem("微调", SayingEngine(lambda text: "B" if "非医学" in text else "A"), Training(tuned=True))
-    found = run(plan(tmp_path / "out", {"choice": choices}), base, tuned)
+    found = run(plan(tmp_path / "out", {"choice": choices}, bases={"微调": "基座"}), base, tuned)
     by = {one.measure: one for one in found.forgetting}
     assert (by["letter"].before.value, by["letter"].after.value, by["letter"].change.value) == (1, 0, -1)
     assert by["likelihood"].change.value == 0

@@ -16,6 +16,7 @@ from bentsao.evaluation.statistics_paired import (
     items_needed,
     items_needed_for_shares,
     mcnemar,
+    ratio_difference,
 )
 
 
@@ -56,6 +57,30 @@ def test_few_groups_are_counted_out_and_cannot_be_significant():
     assert (found.groups, found.p) == (3, 0.25)
     assert difference([0.5, 0.5], [0.5, 0.5]).p == 1.0
     assert difference([], []).value is None
+
+
+def test_a_difference_of_ratios_by_hand():
+    # 4/5 − 1/4. With one group exchanged it is 2/3 − 3/6 or the other way round, with both −0.55: two of four as far.
+    found = ratio_difference(([3, 1], [4, 1]), ([1, 0], [2, 2]))
+    assert found.value == pytest.approx(0.55)
+    assert found.p == 0.5
+    assert ratio_difference(([1], [0]), ([1], [1])).value is None
+
+
+def test_a_difference_of_ratios_is_as_wide_as_it_is():
+    rng = np.random.default_rng(3)
+    sizes = rng.integers(1, 9, 200).astype(float)
+    other = rng.integers(1, 9, 200).astype(float)
+    first, second = rng.binomial(sizes.astype(int), 0.7), rng.binomial(other.astype(int), 0.6)
+    found = ratio_difference((first.tolist(), sizes.tolist()), (second.tolist(), other.tolist()))
+    rates = first.sum() / sizes.sum(), second.sum() / other.sum()
+    pulls = (first - rates[0] * sizes) / sizes.mean() - (second - rates[1] * other) / other.mean()
+    half = 1.96 * pulls.std(ddof=1) / math.sqrt(200)
+    assert found.deviation == pytest.approx(pulls.std(ddof=1))
+    assert (found.low, found.high) == (
+        pytest.approx(rates[0] - rates[1] - half, abs=0.006),
+        pytest.approx(rates[0] - rates[1] + half, abs=0.006),
+    )
 
 
 def test_no_difference_is_seldom_found():

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bentsao.apps.evaluation_tables import READING, Grid, definitions, grids
+from bentsao.apps.evaluation_charts import charts
+from bentsao.apps.evaluation_tables import READING, Grid, definitions, forgetting_grids, task_grids
 from bentsao.apps.report import STYLE
 from bentsao.evaluation.running import Report
 from bentsao.evaluation.tasks import TASKS
@@ -63,10 +64,18 @@ def evaluation_page(report: Report, verdicts: Verdicts) -> str:
         f"<style>{STYLE}{_STYLE}</style><h1>本草：评测报告</h1>"
         f'<p class="notice">{escape(NOTICE)}</p>'
         f"<table>{systems}<tr><th>用时</th><td>{report.seconds / 60:.1f} 分钟</td></tr></table>"
-        f"<h2>分数</h2><p class='small'>{escape(READING)}</p>{''.join(map(_grid, grids(report)))}"
+        f"<h2>分数</h2><p class='small'>{escape(READING)}</p>{''.join(_scores(report, task) for task in tasks)}"
+        f"{''.join(map(_grid, forgetting_grids(report)))}"
         f"<h2>逐题</h2>{''.join(_items(task, list(report.systems), verdicts) for task in tasks)}"
         f"<h2>指标的定义</h2><ul>{about}</ul><script>{_SCRIPT}</script></html>"
     )
+
+
+def _scores(report: Report, task: str) -> str:
+    """A task's figures: its table, the pictures, and further tables."""
+    first, *more = task_grids(report, task)
+    drawn = "".join(charts(task, [one for one in report.scores if one.task == task]))
+    return _grid(first) + drawn + "".join(map(_grid, more))
 
 
 def _grid(grid: Grid) -> str:
@@ -76,7 +85,8 @@ def _grid(grid: Grid) -> str:
         for row in grid.rows
     )
     note = f"<p class='small note'>{escape(grid.note)}</p>" if grid.note else ""
-    return f"<h3>{escape(grid.title)}</h3><table><tr>{head}</tr>{rows}</table>{note}"
+    table = f"<table><tr>{head}</tr>{rows}</table>" if head else ""
+    return f"<h3>{escape(grid.title)}</h3>{table}{note}"
 
 
 def _items(task: str, systems: Sequence[str], verdicts: Verdicts) -> str:

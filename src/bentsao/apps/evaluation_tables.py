@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from bentsao.evaluation.gaps import Gap
 from bentsao.evaluation.running import Forgetting, Report, Scores
 from bentsao.evaluation.scoring import Measured
 from bentsao.evaluation.statistics import Figure
@@ -20,7 +21,7 @@ FORGOTTEN = {"likelihood": "按概率", "letter": "按写出的字母"}
 
 @dataclass(frozen=True)
 class Grid:
-    """A table of texts. note: what stands below it; empty for nothing."""
+    """A table of texts. head: empty where there is only a note. note: what stands below it; empty for nothing."""
 
     title: str
     head: tuple[str, ...]
@@ -43,7 +44,7 @@ def figure(found: Measured | Figure, measure: Measure, *, sign: bool = False) ->
     unscored = found.unscored if isinstance(found, Measured) else 0
     left = f"，{unscored} 不可计" if unscored else ""
     if isinstance(found, Measured) and found.withheld:
-        return f"不给出（{found.n + unscored} 题里只有 {found.n} 题可计分）"
+        return f"不给出（{found.n + unscored} 题里 {found.n} 题可计）"
     if found.low is None or found.high is None:
         return f"{number(found.value, measure, sign=sign)}（{found.n}{left}）"
     between = f"{number(found.low, measure, sign=sign)}，{number(found.high, measure, sign=sign)}"
@@ -51,14 +52,16 @@ def figure(found: Measured | Figure, measure: Measure, *, sign: bool = False) ->
 
 
 def grids(report: Report) -> list[Grid]:
-    """The tables of a report: for each task the measures down and the systems across; then the parts; forgetting."""
-    found: list[Grid] = []
-    for name in dict.fromkeys(one.task for one in report.scores):
-        scores = [one for one in report.scores if one.task == name]
-        found += [_figures(name, scores), *_parts(name, scores), *_contaminated(name, scores)]
-    if report.forgetting:
-        found.append(_forgetting(report.forgetting))
-    return found
+    """All tables of a report: those of each task, then what was forgotten."""
+    tasks = dict.fromkeys(one.task for one in report.scores)
+    return [*(grid for name in tasks for grid in task_grids(report, name)), *forgetting_grids(report)]
+
+
+def task_grids(report: Report, name: str) -> list[Grid]:
+    """A task's: the measures down and the systems across; the systems against one another; the parts."""
+    scores = [one for one in report.scores if one.task == name]
+    gaps = [one for one in report.gaps if one.task == name]
+    return [_figures(name, scores), *_gaps(name, gaps), *_parts(name, scores), *_contaminated(name, scores)]
 
 
 def _figures(name: str, scores: Sequence[Scores]) -> Grid:
@@ -82,8 +85,7 @@ def _figures(name: str, scores: Sequence[Scores]) -> Grid:
 def _parts(name: str, scores: Sequence[Scores]) -> list[Grid]:
     """The task's first measures by its parts, where there are several."""
     task = TASKS[name]
-    present = [key for key in task.measures if any(key in one.figures for one in scores)]
-    shown = [key for key in ("likelihood", "letter") if key in present] or present[:1]
+    shown = [key for key in task.headline if any(key in one.figures for one in scores)][:2]
     found: list[Grid] = []
     for tag in task.splits:
         parts = list(dict.fromkeys(part for one in scores for part in one.parts.get(tag, {})))
@@ -120,6 +122,50 @@ def _contaminated(name: str, scores: Sequence[Scores]) -> list[Grid]:
     return [Grid(f"{task.title}：在训练数据里的题（不能说明学会了什么）", head, tuple(rows))]
 
 
+def _gaps(name: str, found: Sequence[Gap]) -> list[Grid]:
+    """The systems against one another: over all items each, over parts only what is more than chance."""
+    measures, grids = TASKS[name].measures, list[Grid]()
+    if whole := [one for one in found if not one.part]:
+        rows = [(measures[one.measure].title, *_gap(one, measures[one.measure])) for one in whole]
+        head = ("指标", "比较", "相差 [95% 区间]（同一批题）", "p", "校正后", "看得出吗")
+        grids.append(Grid(f"{TASKS[name].title}：系统之间", head, tuple(rows)))
+    if parts := [one for one in found if one.part]:
+        shown = [one for one in parts if one.shown]
+        note = f"{measures[parts[0].measure].title}：各部分一共比较 {len(parts)} 次，校正后看得出的有 {len(shown)} 次。"
+        rows = [(f"{one.tag} {one.part}", *_gap(one, measures[one.measure])) for one in shown]
+        head = ("部分", "比较", "相差 [95% 区间]（同一批题）", "p", "校正后", "看得出吗") if rows else ()
+        grids.append(Grid(f"{TASKS[name].title}：各部分里系统之间", head, tuple(rows), note))
+    return grids
+
+
+def _gap(one: Gap, measure: Measure) -> tuple[str, ...]:
+    found = Figure(n=one.difference.n, value=one.difference.value, low=one.difference.low, high=one.difference.high)
+    verdict = "看得出" if one.shown else "看不出"
+    if one.shown and measure.better and one.difference.value:
+        verdict += "，" + ("前者好" if (one.difference.value > 0) == (measure.better == "high") else "后者好")
+    if one.needed is not None:
+        verdict += f"；差真有这么大，约要 {max(one.needed, one.difference.n + 1):,} 题"
+    p, corrected = (f"{value:.3f}" if value is not None else "—" for value in (one.p, one.p_corrected))
+    return f"{one.first} − {one.second}", figure(found, measure, sign=True), p, corrected, verdict
+
+
+def forgetting_grids(report: Report) -> list[Grid]:
+    """What tuning cost outside medicine; where that was not measured, that it was not."""
+    measured = {one.system for one in report.forgetting}
+    missing = [label for label in report.tuned if label not in measured]
+    grids = [_forgetting(report.forgetting)] if report.forgetting else []
+    if missing:
+        note = (
+            f"没有测 {'、'.join(missing)}：要 --with-base，并有足够多可计分的非医学选择题（--data choice=…）。"
+            "没有测，不等于没有忘。"
+        )
+        grids.append(Grid(FORGETTING, (), (), note))
+    return grids
+
+
+FORGETTING = "微调忘掉了多少（非医学选择题）"
+
+
 def _forgetting(found: Sequence[Forgetting]) -> Grid:
     share = Measure("")
     rows = tuple(
@@ -133,7 +179,7 @@ def _forgetting(found: Sequence[Forgetting]) -> Grid:
         for one in found
     )
     note = "同一批非医学题在微调前（未微调的基座）与微调后的正确率；变化的区间不含 0 才说明有得失。"
-    return Grid("微调忘掉了多少（非医学选择题）", ("系统", "读法", "微调前", "微调后", "变化"), rows, note)
+    return Grid(FORGETTING, ("系统", "读法", "微调前", "微调后", "变化"), rows, note)
 
 
 def show(console: Console, report: Report) -> None:
@@ -144,7 +190,7 @@ def show(console: Console, report: Report) -> None:
             table.add_column(title, justify="left" if place == 0 else "right", overflow="fold")
         for row in grid.rows:
             table.add_row(*row)
-        console.print(table, markup=False)
+        console.print(table if grid.head else grid.title, markup=False)
         if grid.note:
             console.print(grid.note, style="dim", markup=False)
 
@@ -155,8 +201,8 @@ def markdown(report: Report) -> str:
     lines += [f"- {label}：{name}" for label, name in report.systems.items()]
     lines += [f"- 用时 {report.seconds / 60:.1f} 分钟", f"- 本草 {report.bentsao}", ""]
     for grid in grids(report):
-        lines += [f"## {grid.title}", "", _row(grid.head), _row(["---"] * len(grid.head))]
-        lines += [_row(row) for row in grid.rows]
+        lines += [f"## {grid.title}", ""]
+        lines += [_row(grid.head), _row(["---"] * len(grid.head)), *map(_row, grid.rows)] if grid.head else []
         lines += ["", grid.note.replace("\n", "  \n"), ""] if grid.note else [""]
     lines += ["## 指标的定义", "", READING, ""]
     lines += [f"- {title}：{about}" for title, about in definitions(report)]

@@ -1,9 +1,9 @@
-"""Line charts as SVG text, for loss curves and reports. No dependency; texts are left to the viewer's own fonts."""
+"""Charts as SVG text, for loss curves and reports. No dependency; texts are left to the viewer's own fonts."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from html import escape
 
@@ -72,6 +72,76 @@ def _draw(line: Line, number: int, places: Sequence[tuple[float, float]]) -> lis
     parts.append(f'<path d="M{WIDTH - 150} {y}h18" stroke="{colour}" stroke-width="3"/>')
     parts.append(f'<text x="{WIDTH - 126}" y="{y + 4}">{escape(line.label)}</text>')
     return parts
+
+
+@dataclass(frozen=True)
+class Whisker:
+    """A value with its interval. colour: which of COLOURS; equal for what is of one kind."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    colour: int = 0
+
+
+ROW, HEAD, SIDE = 22, 24, 210
+"""Pixels: a whisker's row, the row of a group's name, and what is left for labels."""
+
+
+def interval_chart(
+    title: str, x_label: str, groups: Sequence[tuple[str, Sequence[Whisker]]], mark: float | None = None
+) -> str:
+    """An SVG picture of values with their intervals, one below the other under the names of their groups.
+
+    mark: where a dashed line stands for comparison. Values must be finite.
+    """
+    rows = [whisker for _, whiskers in groups for whisker in whiskers]
+    bottom = TOP + HEAD * len(groups) + ROW * len(rows)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {bottom + BOTTOM}" role="img" '
+        f'font-family="sans-serif" font-size="12"><title>{escape(title)}</title>'
+        f'<rect width="{WIDTH}" height="{bottom + BOTTOM}" fill="#fff"/>'
+        f'<text x="8" y="22" font-size="15" font-weight="bold">{escape(title)}</text>'
+    ]
+    if not rows:
+        return parts[0] + f'<text x="8" y="{TOP + 14}">没有数据</text></svg>'
+    ends = [end for row in rows for end in (row.low, row.value, row.high)]
+    scale = ticks(min(0.0, *ends), max(ends))
+
+    def across(value: float) -> float:
+        return SIDE + (value - scale[0]) / (scale[-1] - scale[0]) * (WIDTH - SIDE - 64)
+
+    for tick in scale:
+        parts.append(f'<path d="M{across(tick):.1f} {TOP}V{bottom}" stroke="#e5e7eb"/>')
+        parts.append(
+            f'<text x="{across(tick):.1f}" y="{bottom + 18}" text-anchor="middle" fill="#4b5563">{tick:g}</text>'
+        )
+    if mark is not None:
+        parts.append(f'<path d="M{across(mark):.1f} {TOP}V{bottom}" stroke="#9ca3af" stroke-dasharray="4 3"/>')
+    parts.append(
+        f'<text x="{(WIDTH + SIDE) // 2}" y="{bottom + BOTTOM - 8}" text-anchor="middle">{escape(x_label)}</text>'
+    )
+    y = TOP
+    for name, whiskers in groups:
+        y += HEAD
+        parts.append(f'<text x="8" y="{y - 8}" font-weight="bold">{escape(name)}</text>')
+        for whisker in whiskers:
+            parts += _whisker(whisker, y + ROW / 2, across)
+            y += ROW
+    return "".join(parts) + "</svg>"
+
+
+def _whisker(one: Whisker, y: float, across: Callable[[float], float]) -> list[str]:
+    colour = COLOURS[one.colour % len(COLOURS)]
+    low, value, high = across(one.low), across(one.value), across(one.high)
+    return [
+        f'<text x="{SIDE - 12}" y="{y + 4}" text-anchor="end">{escape(one.label)}</text>',
+        f'<path d="M{low:.1f} {y}H{high:.1f}M{low:.1f} {y - 4}v8M{high:.1f} {y - 4}v8" stroke="{colour}" '
+        'stroke-width="1.6" fill="none"/>',
+        f'<circle cx="{value:.1f}" cy="{y}" r="4" fill="{colour}"/>',
+        f'<text x="{high + 6:.1f}" y="{y + 4}" fill="#4b5563">{one.value:.3g}</text>',
+    ]
 
 
 def ticks(low: float, high: float, count: int = 5) -> list[float]:

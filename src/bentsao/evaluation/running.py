@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from bentsao import __version__
 from bentsao.core.files import iterate_json, write_json, write_jsonl
 from bentsao.core.records import Record
 from bentsao.evaluation.contamination import contaminated
+from bentsao.evaluation.gaps import Gap, corrected, gaps
 from bentsao.evaluation.scoring import COVERAGE, Measured, measured
 from bentsao.evaluation.statistics import Figure, mean
 from bentsao.evaluation.systems import Run, System, Telling
@@ -55,19 +56,27 @@ class Forgetting(Record):
 
 
 class Report(Record):
-    """What `scores.json` holds. systems: what identifies each, by its label. settings: of the run."""
+    """What `scores.json` holds. systems: what identifies each, by its label. settings: of the run.
+
+    tuned: the labels of those that were tuned. gaps: the systems against one another.
+    """
 
     bentsao: str = __version__
     systems: dict[str, str]
     settings: dict[str, Any]
     scores: tuple[Scores, ...]
+    tuned: tuple[str, ...] = ()
+    gaps: tuple[Gap, ...] = ()
     forgetting: tuple[Forgetting, ...] = ()
     seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured. sources: by task. tokens: of an answer at the most; None: as each task says."""
+    """What is to be measured. sources: by task. tokens: of an answer at the most; None: as each task says.
+
+    bases: the labels of the untuned systems, by those of what was tuned from them.
+    """
 
     tasks: Sequence[Task[Any]]
     sources: Mapping[str, Source]
@@ -76,6 +85,7 @@ class Plan:
     coverage: float = COVERAGE
     restart: bool = False
     settings: Mapping[str, Any] | None = None
+    bases: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
 def folder_of(out: Path, system: str, task: str) -> Path:
@@ -98,22 +108,26 @@ def evaluate(
     items = {task.name: task.load(plan.sources[task.name]) for task in plan.tasks}
     scores: list[Scores] = []
     names: dict[str, str] = {}
-    verdicts: dict[tuple[str, str], list[Verdict]] = {}
-    tuned: dict[str, bool] = {}
+    verdicts: dict[str, dict[str, list[Verdict]]] = {task.name: {} for task in plan.tasks}
+    tuned: list[str] = []
     for opened in systems:
         system = opened()
         names[system.label] = system.name
-        tuned[system.label] = system.training.tuned
+        tuned += [system.label] if system.training.tuned else []
         for task in plan.tasks:
             told = tell(f"{system.label}·{task.title}")
             found, one = _measure(task, items[task.name], system, plan, tell=told, report=report)
-            verdicts[system.label, task.name] = found
+            verdicts[task.name][system.label] = found
             scores.append(one)
     found = Report(
         systems=names,
         settings=dict(plan.settings or {}),
         scores=tuple(scores),
-        forgetting=tuple(_forgetting(verdicts, tuned)),
+        tuned=tuple(tuned),
+        gaps=tuple(
+            corrected([gap for task in plan.tasks for gap in gaps(task, verdicts[task.name], coverage=plan.coverage)])
+        ),
+        forgetting=tuple(_forgetting(verdicts.get("choice", {}), plan)),
         seconds=time.perf_counter() - started,
     )
     write_json(plan.out / "scores.json", found.model_dump(mode="json"))
@@ -171,26 +185,25 @@ def _figures(task: Task[Any], verdicts: Sequence[Verdict], plan: Plan, seed: int
 # ---- what was forgotten ---------------------------------------------------------------------------------------------
 
 
-def _forgetting(verdicts: Mapping[tuple[str, str], Sequence[Verdict]], tuned: Mapping[str, bool]) -> list[Forgetting]:
-    """Questions outside medicine, of each tuned system beside the first that is not tuned."""
-    base = next((label for label, was in tuned.items() if not was), None)
-    if base is None:
-        return []
+def _forgetting(verdicts: Mapping[str, Sequence[Verdict]], plan: Plan) -> list[Forgetting]:
+    """Questions outside medicine, of each tuned system beside its base."""
     return [
         found
-        for label, was in tuned.items()
-        if was
+        for label, base in plan.bases.items()
         for measure in ("likelihood", "letter")
-        if (found := _compared(label, base, measure, verdicts))
+        if (found := _compared(label, base, measure, verdicts, plan.coverage))
     ]
 
 
 def _compared(
-    label: str, base: str, measure: str, verdicts: Mapping[tuple[str, str], Sequence[Verdict]]
+    label: str, base: str, measure: str, verdicts: Mapping[str, Sequence[Verdict]], coverage: float
 ) -> Forgetting | None:
-    before = {one.id: one for one in _other(verdicts.get((base, "choice"), ())) if _known(one, measure)}
-    after = [one for one in _other(verdicts.get((label, "choice"), ())) if _known(one, measure) and one.id in before]
-    if not after:
+    """None where too few of the questions that both were asked have a score of both."""
+    theirs = {one.id: one for one in _other(verdicts.get(base, ())) if measure in one.scores}
+    asked = [one for one in _other(verdicts.get(label, ())) if measure in one.scores and one.id in theirs]
+    before = {name: one for name, one in theirs.items() if one.scores[measure] is not None}
+    after = [one for one in asked if one.scores[measure] is not None and one.id in before]
+    if not after or len(after) < coverage * len(asked):
         return None
     groups = [one.group for one in after]
     new = [one.scores[measure] or 0.0 for one in after]
@@ -207,7 +220,3 @@ def _compared(
 
 def _other(verdicts: Sequence[Verdict]) -> list[Verdict]:
     return [one for one in verdicts if one.tags.get("领域") == OTHER and not one.contaminated]
-
-
-def _known(verdict: Verdict, measure: str) -> bool:
-    return verdict.scores.get(measure) is not None

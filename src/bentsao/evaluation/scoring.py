@@ -31,7 +31,7 @@ def measured(
     """
     found: dict[str, Measured] = {}
     for name, measure in measures.items():
-        concerned = [one for one in verdicts if measure.above in one.scores or one.unscored]
+        concerned = [one for one in verdicts if measure.applies(one)]
         if measure.whole is not None:
             concerned = [one for one in verdicts if not one.unscored]
             value = measure.whole([one.answer for one in concerned])

@@ -65,49 +65,82 @@ class Difference(Record):
 def difference(
     first: Sequence[float], second: Sequence[float], groups: Sequence[str] | None = None, *, seed: int = 0
 ) -> Difference:
-    """The mean difference of paired scores.
+    """The mean difference of paired scores: `ratio_difference` where each item weighs the same."""
+    return ratio_difference((first, [1.0] * len(first)), (second, [1.0] * len(second)), groups, seed=seed)
 
-    The interval is the percentile bootstrap's: groups are drawn with replacement, 10,000 times. p is by sign flips
-    (Fisher 1935): were the two systems alike, each group's difference might as well be the other way round. It stays
-    honest with few groups, where the bootstrap is too sure. groups None: each item stands alone.
+
+Parts = tuple[Sequence[float], Sequence[float]]
+"""What stands above and below the line, by item."""
+
+
+def ratio_difference(first: Parts, second: Parts, groups: Sequence[str] | None = None, *, seed: int = 0) -> Difference:
+    """Σ above / Σ below of one system minus that of another, on the same items.
+
+    The interval is the percentile bootstrap's: groups are drawn with replacement, 10,000 times. p is by exchange
+    (Fisher 1935): were the two systems alike, each group's scores might as well be the other's. It stays honest with
+    few groups, where the bootstrap is too sure. groups None: each item stands alone. value None where a system has
+    nothing below the line.
     """
-    gaps = np.asarray(first, float) - np.asarray(second, float)
-    if not len(gaps):
-        return Difference(n=0)
-    names = {name: place for place, name in enumerate(dict.fromkeys(groups or map(str, range(len(gaps)))))}
-    places = [names[name] for name in groups] if groups else list(range(len(gaps)))
-    sums = np.bincount(places, weights=gaps, minlength=len(names)).astype(float)
-    sizes = np.bincount(places, minlength=len(names)).astype(float)
+    above, below = (np.asarray([first[part], second[part]], float) for part in (0, 1))
+    count = above.shape[1]
+    if not count or not below.sum(axis=1).all():
+        return Difference(n=count)
+    names = {name: place for place, name in enumerate(dict.fromkeys(groups or map(str, range(count))))}
+    places = [names[name] for name in groups] if groups else list(range(count))
+    tops, bottoms = (
+        np.stack([np.bincount(places, row, len(names)).astype(float) for row in part]) for part in (above, below)
+    )
     rng = np.random.default_rng(seed)
     drawn: list[float] = []
-    step = max(1, 2_000_000 // len(names))
+    step = max(1, 1_000_000 // len(names))
     for start in range(0, RESAMPLES, step):
         picks = rng.integers(0, len(names), size=(min(step, RESAMPLES - start), len(names)))
-        drawn += (sums[picks].sum(axis=1) / sizes[picks].sum(axis=1)).tolist()
+        weights = [_sum(row, picks) for row in bottoms]
+        known = (weights[0] > 0) & (weights[1] > 0)
+        shares = [_sum(row, picks)[known] / weight[known] for row, weight in zip(tops, weights, strict=True)]
+        drawn += (shares[0] - shares[1]).tolist()
     low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
-    spread = clustered(gaps.tolist(), groups)
+    values = above.sum(axis=1) / below.sum(axis=1)
+    # What each item adds to the difference, by the delta method; for means, its own difference.
+    pulls = (above - values[:, None] * below) / below.mean(axis=1)[:, None]
+    gaps = pulls[0] - pulls[1]
     return Difference(
-        n=len(gaps),
+        n=count,
         groups=len(names),
-        value=float(gaps.mean()),
+        value=float(values[0] - values[1]),
         low=low,
         high=high,
-        p=_flipped(sums, rng),
-        deviation=float(gaps.std(ddof=1)) if len(gaps) > 1 else None,
-        design=spread.design,
+        p=_exchanged(tops, bottoms, rng),
+        deviation=float(gaps.std(ddof=1)) if count > 1 else None,
+        design=clustered(gaps.tolist(), groups).design,
     )
 
 
-def _flipped(sums: NDArray[np.float64], rng: np.random.Generator) -> float:
-    """The share of sign flips whose sum is as far from 0 as the one that was seen."""
-    seen = abs(sums.sum()) - 1e-12 * max(1.0, float(np.abs(sums).sum()))
-    if len(sums) <= EXACT_GROUPS:
-        bits = (np.arange(2 ** len(sums))[:, None] >> np.arange(len(sums))) & 1
-        return float(np.mean(np.abs((1 - 2 * bits) @ sums) >= seen))
-    far, step = 0, max(1, 2_000_000 // len(sums))
+def _sum(row: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The sum of what was drawn from a row, by draw."""
+    if np.ptp(row):
+        return row[picks].sum(axis=1)
+    return np.full(len(picks), row[0] * picks.shape[1])  # most rows below the line are 1 throughout
+
+
+def _exchanged(tops: NDArray[np.float64], bottoms: NDArray[np.float64], rng: np.random.Generator) -> float:
+    """The share of exchanges of the two systems' groups whose difference is as far from 0 as the one that was seen."""
+    count = tops.shape[1]
+
+    def gaps(signs: NDArray[np.int64]) -> NDArray[np.float64]:
+        turned, weight = signs @ (tops[0] - tops[1]), signs @ (bottoms[0] - bottoms[1])
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return np.abs(
+                (tops.sum() + turned) / (bottoms.sum() + weight) - (tops.sum() - turned) / (bottoms.sum() - weight)
+            )
+
+    seen = float(gaps(np.ones((1, count), int))[0])
+    seen -= 1e-11 * max(1.0, float(np.abs(tops).sum() / bottoms.sum()))
+    if count <= EXACT_GROUPS:
+        return float(np.mean(gaps(1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)) >= seen))
+    far, step = 0, max(1, 1_000_000 // count)
     for start in range(0, RESAMPLES, step):
-        signs = rng.integers(0, 2, size=(min(step, RESAMPLES - start), len(sums))) * 2 - 1
-        far += int(np.sum(np.abs(signs @ sums) >= seen))
+        far += int(np.sum(gaps(rng.integers(0, 2, size=(min(step, RESAMPLES - start), count)) * 2 - 1) >= seen))
     return (far + 1) / (RESAMPLES + 1)
 
 

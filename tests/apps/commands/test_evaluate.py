@@ -8,12 +8,16 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from cyclopts import App
+from safetensors.numpy import save_file
 
 from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.evaluate import app as evaluate_app
 from bentsao.core.errors import ConfigError
+from bentsao.core.files import sha256_file
+from bentsao.evaluation.safety import read_cases
 from tests.construction.materials import small_kb
 from tests.evaluation.models import SayingEngine
 from tests.models.remote.server import Act, completion, serving
@@ -91,6 +95,59 @@ def test_the_page_shows_what_was_said_and_runs_none_of_it(run: Run, tmp_path: Pa
     assert "&lt;script&gt;alert(1)" in text
 
 
+def adapter(path: Path, trained_on: Path | None = None) -> str:
+    """A folder that names what it was tuned from, and on which rows."""
+    path.mkdir(parents=True)
+    (path / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "some/base"}', "utf-8")
+    save_file({"w": np.zeros((1, 1), np.float32)}, path / "adapter_model.safetensors")
+    told = {str(trained_on): sha256_file(trained_on)} if trained_on else {}
+    (path / "bentsao.json").write_text(json.dumps({"base": {"name": "some/base"}, "data": told}), "utf-8")
+    return str(path)
+
+
+def test_several_adapters_side_by_side(run: Run, tmp_path: Path) -> None:
+    items = data(tmp_path / "c.jsonl")
+    rows = [{"question": f"第{n}味药怎么煎煮才好", "answer": "先煎。"} for n in range(3)]
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.jsonl").write_text("\n".join(map(json.dumps, rows)), "utf-8")
+    (tmp_path / "b.jsonl").write_text(json.dumps({"question": "哪个对3", "answer": "甲。"}), "utf-8")
+    one, other = adapter(tmp_path / "x" / "adapter"), adapter(tmp_path / "y" / "adapter", tmp_path / "b.jsonl")
+    same = ("choice", "--adapter", one, "--data", items, "--shuffles", "0", "--with-base", "--out", "out", "--json")
+    engine = SayingEngine(lambda _: "A")
+    with pytest.raises(ConfigError, match="另起一个名字"):
+        run(*same, "--also", other, engine=engine)
+    with pytest.raises(ConfigError, match="是谁的"):
+        run(*same, "--also", f"又={other}", "--trained-on", "a.jsonl", engine=engine)
+    out = json.loads(run(*same, "--also", f"又={other}", "--trained-on", "adapter=a.jsonl", engine=engine))
+    assert [score["system"] for score in out["scores"]] == ["base", "adapter", "又"]
+    assert engine.asked == 3 * 6, "the base of both is measured once"
+    assert [sum(score["contaminated"].values()) for score in out["scores"]] == [0, 0, 1]
+    assert out["tuned"] == ["adapter", "又"]
+    whole = [(gap["first"], gap["second"], gap["difference"]["n"]) for gap in out["gaps"] if gap["measure"] == "letter"]
+    assert whole == [("adapter", "base", 6), ("又", "base", 5), ("又", "adapter", 5)]
+    text = Path("out/report.md").read_text(encoding="utf-8")
+    assert "又 − base" in text
+    assert "没有测 adapter、又" in text, "no question outside medicine says what was forgotten"
+    assert Path("out/report.html").read_text(encoding="utf-8").count("<svg") == 1
+
+
+def test_a_limit_for_each_task(run: Run, tmp_path: Path) -> None:
+    items = data(tmp_path / "c.jsonl")
+    arguments = ("choice", "safety", "--base", "b", "--data", f"choice={items}", "--shuffles", "0", "--json")
+    limits = ("--limit", "choice=2", "4", "--out", "out")
+    out = json.loads(run(*arguments, *limits, engine=SayingEngine(lambda _: "A")))
+    assert {score["task"]: score["items"] for score in out["scores"]} == {"choice": 2, "safety": 4}
+    with pytest.raises(ConfigError, match="不测任务 open"):
+        run(*arguments, "--limit", "open=3", "--out", "other")
+
+
+def test_safety_asks_the_half_that_is_kept_for_testing(run: Run) -> None:
+    out = json.loads(run("safety", "--base", "b", "--out", "out", "--json", engine=SayingEngine(lambda _: "")))
+    (score,) = out["scores"]
+    assert (score["items"], score["figures"]["safe"]["value"]) == (len(read_cases(split="test")), 0)
+    assert "给出文件" in run("tasks").split("safety：")[1]
+
+
 def test_tasks_written_from_a_knowledge_base(run: Run, tmp_path: Path) -> None:
     kb = str(small_kb(tmp_path))
 
@@ -140,6 +197,8 @@ def test_a_model_behind_an_api(run: Run, tmp_path: Path) -> None:
         (("choice", "--base", "b", "--with-base", "--data", "c.jsonl"), "--with-base"),
         (("choice", "--base", "b", "--data", "c.jsonl", "--min-coverage", "2"), "--min-coverage"),
         (("choice", "--base", "b", "--data", "c.jsonl", "--limit", "0"), "--limit"),
+        (("choice", "--base", "b", "--data", "c.jsonl", "--limit", "choice=x"), "--limit"),
+        (("choice", "--base", "b", "--data", "c.jsonl", "--also", "a"), "--also"),
         (("choice", "--base", "b", "--data", "c.jsonl", "--rescore", "--restart"), "--rescore"),
         (("choice", "--rpm", "3", "--data", "c.jsonl"), "--api-base"),
     ],

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bentsao.apps.commands.answering import MODEL, Model, ModelChoice, report
 from bentsao.apps.commands.api import NO_REMOTE, Remote, RemoteChoice
-from bentsao.apps.commands.evaluate_systems import Measured, learnt
+from bentsao.apps.commands.evaluate_items import EVERY, ItemChoice, Items, sources
+from bentsao.apps.commands.evaluate_systems import ALONE, Beside, Measured
 from bentsao.apps.commands.grounded import GROUNDING, Grounding
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
@@ -24,10 +24,8 @@ from bentsao.core.files import write_text
 from bentsao.evaluation.scoring import COVERAGE
 
 if TYPE_CHECKING:
-    from bentsao.evaluation.contamination import Training
     from bentsao.evaluation.running import Report
-    from bentsao.evaluation.tasks.task import Source, Task
-    from bentsao.knowledge.store import KnowledgeBase
+    from bentsao.evaluation.tasks.task import Task
 
 app = App(name="evaluate", help="评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
 
@@ -43,54 +41,6 @@ for _name, _where in {
     app.command(f"bentsao.apps.commands.{_where}", name=_name)
 
 
-@dataclass(frozen=True)
-class ItemChoice:
-    """Which items are asked."""
-
-    data: Annotated[
-        tuple[str, ...],
-        Parameter(
-            name="--data",
-            help="题目文件（选择题也可以是目录）；几个任务时写成 任务=文件，如 choice=cmmlu。knowledge、polarity、"
-            "indications、dialogue 没有文件时由知识库写成",
-            negative=(),
-            show_default=False,
-        ),
-    ] = ()
-    limit: Annotated[int | None, Parameter(help="每个任务最多几题，在各科目、各类之间均匀地随机抽；缺省为全部")] = None
-    count: Annotated[int, Parameter(help="由知识库写题时，写大约几题（对、段）")] = 120
-    seed: Annotated[int, Parameter(help="抽题、写题与重抽样的随机种子")] = 0
-    subjects: Annotated[
-        tuple[str, ...],
-        Parameter(
-            help="选择题只用这些科目（科目名、文件名，或 医学、非医学）",
-            consume_multiple=True,
-            negative=(),
-            show_default=False,
-        ),
-    ] = ()
-    shots: Annotated[int, Parameter(help="选择题前面放几道例题；例题不计分")] = 0
-    shots_from: Annotated[Path | None, Parameter(help="例题另取自这个文件或目录")] = None
-    shuffles: Annotated[int, Parameter(help="选择题的选项另换几种次序再问，看选的是不是同一项；0 为不换")] = 1
-
-    def files(self, tasks: Sequence[str]) -> dict[str, tuple[Path, ...]]:
-        """The files of each task. Raises ConfigError where it is left open which task a file is for."""
-        found: dict[str, list[Path]] = {task: [] for task in tasks}
-        for value in self.data:
-            task, equals, path = value.partition("=")
-            if equals and task in found:
-                found[task].append(Path(path))
-            elif len(tasks) == 1:
-                found[tasks[0]].append(Path(value))
-            else:
-                raise ConfigError(f"有几个任务，要说明文件给哪一个：--data 任务={value}（{'、'.join(tasks)}）。")
-        return {task: tuple(files) for task, files in found.items()}
-
-
-Items = Annotated[ItemChoice, Parameter(name="*", group="题目")]
-EVERY = ItemChoice()
-
-
 @app.default
 def evaluate(
     tasks: Annotated[tuple[str, ...], Parameter(help="任务，一个或几个；见 bentsao evaluate tasks")],
@@ -99,7 +49,7 @@ def evaluate(
     out: Annotated[Path, Parameter(help="回答、判定、分数与报告写到哪个目录；中断后同样的命令接着做")],
     items: Items = EVERY,
     model: Model = MODEL,
-    with_base: Annotated[bool, Parameter(help="基座也测一遍，并排；有非医学选择题时看忘掉多少", negative=())] = False,
+    beside: Annotated[Beside, Parameter(name="*", group="并排测什么")] = ALONE,
     remote: Remote = NO_REMOTE,
     grounding: Grounding = GROUNDING,
     plain: Annotated[
@@ -107,15 +57,6 @@ def evaluate(
     ] = False,
     max_new_tokens: Annotated[int | None, Parameter(help="一个回答最多生成多少个 token；缺省按任务")] = None,
     repetition_penalty: Annotated[float, Parameter(help="对回答中已出现的 token 的惩罚；1 为不惩罚")] = 1.0,
-    trained_on: Annotated[
-        tuple[Path, ...],
-        Parameter(
-            help="适配器的训练数据，用来查题目有没有学过；缺省按适配器里记下的",
-            consume_multiple=True,
-            negative=(),
-            show_default=False,
-        ),
-    ] = (),
     min_coverage: Annotated[float, Parameter(help="可计分的题不到这个比例时不给出分数")] = COVERAGE,
     rescore: Annotated[bool, Parameter(help="不打开模型，只给 --out 里已有的回答重新计分", negative=())] = False,
     restart: Annotated[bool, Parameter(help="舍弃 --out 里已有的回答，全部重问", negative=())] = False,
@@ -129,6 +70,8 @@ def evaluate(
 
         bentsao evaluate open choice --adapter runs/my --with-base --data open=t.jsonl --data choice=cmmlu --out runs/e
 
+        bentsao evaluate safety choice --adapter runs/a --also runs/b --with-base --data choice=cmmlu --out runs/all
+
         bentsao evaluate polarity --kb my.kb --api-base http://127.0.0.1:8000/v1 --model 名字 --out runs/api
     """
     from bentsao.evaluation.running import Plan
@@ -137,25 +80,25 @@ def evaluate(
 
     chosen = _tasks(tasks, TASKS)
     _check(items, min_coverage, max_new_tokens)
-    _check_systems(model, remote, with_base=with_base)
+    _check_systems(model, remote, beside)
     if rescore and restart:
         raise ConfigError("--rescore 只给已有的回答重新计分，--restart 要重新回答。请去掉其中一个。")
     console = Console()
     with ExitStack() as stack:
         kb = stack.enter_context(opened(grounding.kb)) if any(task.data == "kb" for task in chosen) else None
-        measured = Measured(model, remote, grounding, with_base, repetition_penalty, trained_on)
+        measured = Measured(model, remote, grounding, beside, repetition_penalty)
         systems = measured.kept(kb, out) if rescore else measured.systems(kb)
-        sources = _sources(chosen, items, kb, [system.training for system in systems])
-        if not plain:
-            sources = {name: _grounded(source, named=grounding.kb is not None) for name, source in sources.items()}
+        trainings = [system.training for system in systems]
+        from_kb = False if plain else True if grounding.kb is not None else None
         plan = Plan(
             tasks=chosen,
-            sources=sources,
+            sources=sources(chosen, items, kb, trainings, grounded=from_kb),
             out=out,
             tokens=max_new_tokens,
             coverage=min_coverage,
             restart=restart,
             settings=_settings(items, tasks, min_coverage),
+            bases={system.label: system.base for system in systems if system.base},
         )
         bar = stack.enter_context(_progress())
         found = measure(
@@ -177,6 +120,21 @@ def tasks_() -> None:
         print(f"{task.name}：{task.title}（{where}）\n    {task.about}")
 
 
+def _settings(items: ItemChoice, tasks: Sequence[str], coverage: float) -> dict[str, Any]:
+    """What the report says of how it was made."""
+    return {
+        "tasks": list(tasks),
+        "data": list(items.data),
+        "limit": list(items.limit),
+        "count": items.count,
+        "seed": items.seed,
+        "subjects": list(items.subjects),
+        "shots": items.shots,
+        "shuffles": items.shuffles,
+        "min_coverage": coverage,
+    }
+
+
 def _tasks(names: Sequence[str], known: dict[str, Task[Any]]) -> list[Task[Any]]:
     if strange := [name for name in names if name not in known]:
         raise ConfigError(f"没有任务 {strange[0]}。可用：{'、'.join(known)}。")
@@ -187,65 +145,17 @@ def _check(items: ItemChoice, coverage: float, tokens: int | None) -> None:
     """Raises ConfigError for values that cannot be."""
     if not 0 <= coverage <= 1:
         raise ConfigError(f"--min-coverage {coverage} 应在 0 与 1 之间。")
-    if items.limit is not None and items.limit < 1:
-        raise ConfigError(f"--limit {items.limit} 应不小于 1。")
     if items.count < 1 or items.shots < 0 or items.shuffles < 0 or (tokens is not None and tokens < 1):
         raise ConfigError("--count、--max-new-tokens 应不小于 1，--shots、--shuffles 应不小于 0。")
 
 
-def _check_systems(model: ModelChoice, remote: RemoteChoice, *, with_base: bool) -> None:
+def _check_systems(model: ModelChoice, remote: RemoteChoice, beside: Beside) -> None:
     """Raises ConfigError for flags that do not go together."""
-    if remote.api_base is not None and (model.adapter is not None or model.base is not None or with_base):
-        raise ConfigError("--api-base 与 --adapter、--base、--with-base 不能同用：一次测一个接口，或测本地的模型。")
-    if with_base and (model.with_default().adapter is None or not model.use_lora):
-        raise ConfigError("--with-base 是把适配器与它的基座并排测量：请给出 --adapter。")
-
-
-# ---- items ----------------------------------------------------------------------------------------------------------
-
-
-def _sources(
-    tasks: Sequence[Task[Any]], items: ItemChoice, kb: KnowledgeBase | None, trainings: Sequence[Training]
-) -> dict[str, Source]:
-    from bentsao.evaluation.tasks.task import Source
-
-    files = items.files([task.name for task in tasks])
-    composed = kb is not None and any(task.data == "kb" and not files[task.name] for task in tasks)
-    seen = learnt(kb, trainings) if composed and kb is not None else frozenset[str]()
-    return {
-        name: Source(
-            files=own,
-            kb=kb,
-            limit=items.limit,
-            count=items.count,
-            seed=items.seed,
-            learnt=seen.__contains__,
-            subjects=items.subjects,
-            shots=items.shots,
-            shots_from=items.shots_from,
-            shuffles=items.shuffles,
+    local = model.adapter is not None or model.base is not None or beside.with_base or beside.also
+    if remote.api_base is not None and local:
+        raise ConfigError(
+            "--api-base 与 --adapter、--base、--with-base、--also 不能同用：一次测一个接口，或测本地的模型。"
         )
-        for name, own in files.items()
-    }
-
-
-def _grounded(source: Source, *, named: bool) -> Source:
-    """Answered from the knowledge base where it has to do with the items: composed from it, or named by the user."""
-    return replace(source, grounded=named or not source.files)
-
-
-def _settings(items: ItemChoice, tasks: Sequence[str], coverage: float) -> dict[str, Any]:
-    return {
-        "tasks": list(tasks),
-        "data": list(items.data),
-        "limit": items.limit,
-        "count": items.count,
-        "seed": items.seed,
-        "subjects": list(items.subjects),
-        "shots": items.shots,
-        "shuffles": items.shuffles,
-        "min_coverage": coverage,
-    }
 
 
 # ---- progress and report --------------------------------------------------------------------------------------------

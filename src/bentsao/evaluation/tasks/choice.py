@@ -210,6 +210,7 @@ TASK: Task[Posed] = Task(
         "readable": Measure("读得出选项", "readable", about="从回答里读得出选了哪一项的比例"),
         "chance": Measure("随机猜", "chance", better="", about="每题选项数的倒数的平均"),
     },
+    headline=("likelihood", "letter"),
     splits=("领域", "科目"),
     tokens=16,
 )  # fmt: skip

@@ -4,7 +4,7 @@ CMMLU and C-Eval: CSV with Question, A, B, C, D, Answer; the subject is the file
 CMExam: CSV or JSON with Question, Options (`A …\\nB …`), Answer.
 CMB: JSON with question, option {A: …}, answer, question_type, exam_subject.
 Generic: JSON lines with question, options (array, or object by letter), answer (letters, an array of them, or the
-option's text), and where wanted id, subject, area (医学, 非医学), case.
+option's text), where wanted id, subject, area (医学, 非医学), case or group: as `bentsao build choice` writes them.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from bentsao.core.errors import DataError, Fault, MissingError
 from bentsao.core.files import Place, iterate_json, read_text
 
 MEDICAL, OTHER = "医学", "非医学"
+COMPOSED = "知识库"
+"""The subject of questions that were composed from a knowledge base."""
 
 SUBJECTS: dict[str, tuple[str, str]] = {
     "anatomy": ("解剖学", MEDICAL),
@@ -144,7 +146,7 @@ def _choice(row: Any, place: Place, path: Path) -> Choice:
         subject=subject,
         area=area,
         file=path.stem,
-        case=str(fields.get("case") or ""),
+        case=str(fields.get("case") or fields.get("group") or ""),
     )
 
 
@@ -204,6 +206,8 @@ def _subject(fields: Mapping[str, Any], path: Path) -> tuple[str, str]:
         raise _WrongError("area", area, f"应是 {MEDICAL} 或 {OTHER}。")
     if told:
         return str(told), area or MEDICAL
+    if "made" in fields:  # by `bentsao build choice`; the files' names are those of the parts
+        return COMPOSED, area or MEDICAL
     known = SUBJECTS.get(stem, (stem, OTHER))
     return known[0], area or (MEDICAL if _is_exam(fields) else known[1])
 

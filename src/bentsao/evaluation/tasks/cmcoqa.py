@@ -60,5 +60,6 @@ TASK: Task[None] = Task(
     load=load,
     judge=each(_one),
     measures=FORM,
+    headline=("ended", "repeats"),
     splits=("ICD-10",),
 )

@@ -127,6 +127,7 @@ TASK: Task[Gold | None] = Task(
         **NEARNESS,
         **FORM,
     },
+    headline=("resolved", "chrf"),
     data="kb",
     splits=("轮次",),
     tokens=200,

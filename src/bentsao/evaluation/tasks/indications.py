@@ -98,6 +98,7 @@ TASK: Task[Drug] = Task(
         "any": Measure("说对至少一个", "any"),
         "all": Measure("全部说出", "all"),
     },
+    headline=("recall",),
     data="kb",
     tokens=128,
     grounded=True,

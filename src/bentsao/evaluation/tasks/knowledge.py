@@ -232,6 +232,7 @@ TASK: Task[Key] = Task(
         "ended": Measure("自己说完", "ended"),
         "repeats": Measure("一段话重复", "repeats", better="low"),
     },
+    headline=("recall", "precision", "entity"),
     data="kb",
     splits=("问法",),
     tokens=200,

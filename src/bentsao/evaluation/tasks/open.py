@@ -63,5 +63,6 @@ TASK: Task[None] = Task(
     load=load,
     judge=each(_one),
     measures={**NEARNESS, **FORM, **REFERENCE},
+    headline=("chrf", "bits", "repeats"),
     splits=("文件",),
 )

@@ -135,6 +135,7 @@ TASK: Task[Gold] = Task(
         ),
         "neither": Measure("没有表态", "neither", better="low"),
     },
+    headline=("both", "bias"),
     data="kb",
     tokens=128,
     grounded=True,

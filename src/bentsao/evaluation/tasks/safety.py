@@ -9,8 +9,12 @@ SPLITS = {"dev": "开发", "test": "测试"}
 
 
 def load(source: Source) -> list[Item[Case]]:
-    """The cases of the files, of the project's own set where none is given."""
-    cases = [case for file in source.files for case in read_cases(file)] if source.files else read_cases()
+    """The cases of the files; where none is given, the test half of the project's own set.
+
+    The other half is what rules and answers may be worked out on.
+    """
+    files = source.files
+    cases = [case for file in files for case in read_cases(file)] if files else read_cases(split="test")
     items = [
         Item(
             id=case.id,
@@ -42,7 +46,7 @@ def _one(item: Item[Case], response: Response) -> Verdict:
 TASK: Task[Case] = Task(
     name="safety",
     title="安全",
-    about="荒谬或危险的前提、急症与像急症而不是的、剂量、自伤、中毒、婴幼儿、孕产、注入的指令、处方药；按规则判定。",
+    about="荒谬或危险的前提、急症与像急症而不是的、剂量、自伤、中毒、婴幼儿、孕产、注入的指令、处方药；自带题目的测试半，按规则判定。",
     load=load,
     judge=each(_one),
     measures={
@@ -50,6 +54,7 @@ TASK: Task[Case] = Task(
         "recognised": Measure("急症认出来", "recognised", about="是急症的题里，要求立即求助的"),
         "false_alarm": Measure("误报", "false_alarm", better="low", about="不是急症的题里，也叫人立即求助的"),
     },
+    headline=("safe", "recognised", "false_alarm"),
     data="own",
     splits=("类", "部分"),
 )

@@ -109,6 +109,10 @@ class Measure:
     whole: Callable[[Sequence[str]], float | None] | None = None
     about: str = ""
 
+    def applies(self, verdict: Verdict) -> bool:
+        """Whether an item counts in it, scored or not."""
+        return self.above in verdict.scores or bool(verdict.unscored)
+
 
 @dataclass(frozen=True)
 class Source:
@@ -138,7 +142,8 @@ class Source:
 class Task(Generic[T]):
     """A task.
 
-    splits: the tags that figures are also given by. tokens: of an answer at the most, unless the user says so. load:
+    headline: the measures that say most, by name: they are drawn, and systems are compared in them. splits: the tags
+    that figures are also given by. tokens: of an answer at the most, unless the user says so. load:
     the items of a source. judge: verdicts on items and their responses, in the items' order. grounded: whether a system
     with a knowledge base answers from it here. data: "file": only from a file; "kb": a file, or composed from a
     knowledge base; "own": a file, or the items that ship with the project.
@@ -150,6 +155,7 @@ class Task(Generic[T]):
     load: Callable[[Source], list[Item[T]]]
     judge: Callable[[Sequence[Item[T]], Sequence[Response]], list[Verdict]]
     measures: Mapping[str, Measure]
+    headline: tuple[str, ...]
     data: Literal["file", "kb", "own"] = "file"
     splits: tuple[str, ...] = ()
     tokens: int = 256
