@@ -50,7 +50,8 @@ _TURNS = {"entity": "下面的问题问的是", "attribute": "问的是它的哪
 class Reader:
     """Answers the three turns of grounded answering from their words.
 
-    write: what it makes of the facts. named: what it says the question is about, in place of what it finds there.
+    write: what it makes of the facts. named, asked: what it says the question is about, and which attributes it asks
+    for, in place of what it finds there.
     prompts: all that it was given, in order. most: with more prompts than this at once, memory runs out.
     """
 
@@ -59,6 +60,7 @@ class Reader:
         write: Writer = right,
         *,
         named: str | None = None,
+        asked: str | None = None,
         tokens: CharTokens | None = None,
         chat_format: ChatFormat = FORMATS["plain"],
         context: int = 4000,
@@ -72,6 +74,7 @@ class Reader:
         self.prompts: list[list[int]] = []
         self._write = write
         self._named = named
+        self._asked = asked
         self._most = most
 
     @property
@@ -106,6 +109,8 @@ class Reader:
             found = [name for said in (question, *reversed(earlier)) for name in NAMES if name in said][:1]
             return self._named if self._named is not None else (found or ["无"])[0]
         if turn == "attribute":
+            if self._asked is not None:
+                return self._asked
             return "｜".join(own for word, own in WORDS.items() if word in question) or "无"
         facts = text[text.rfind(_TURNS["answer"]) :]
         lines = re.findall(r"^\[(\d+)\] (.*?)：(.*)$", facts, re.MULTILINE)

@@ -126,6 +126,30 @@ def test_what_the_linker_finds_within_an_unknown_name_is_not_taken_for_it(ask: A
     assert "“布洛芬西平”" in answer.answer or answer.ask_back == ("布洛芬",)
 
 
+@pytest.mark.parametrize(
+    ("question", "attributes"),
+    [
+        ("偏头痛要做什么检查，挂什么科？", {"检查", "所属科室"}),
+        ("我妈头疼了几天，偏头痛要做什么检查", {"检查"}),
+        ("偏头痛要做什么检查？", {"检查"}),
+    ],
+)
+def test_clauses_that_ask_for_one_thing_each(ask: Ask, question: str, attributes: set[str]) -> None:
+    reader = Reader(named="偏头痛", asked="检查")
+    assert set(ask(question, engine=reader, path="both").attributes) == attributes
+
+
+@pytest.mark.parametrize(
+    ("question", "said", "entity"),
+    [
+        ("偏头痛发作，吃了芬必得一天几次？", "偏头痛", "偏头痛"),
+        ("胃溃疡的人阿尔茨海默病怎么治", "阿尔茨海默病", "阿尔茨海默病"),
+    ],
+)
+def test_of_two_names_the_longer_decides(ask: Ask, question: str, said: str, entity: str) -> None:
+    assert ask(question, engine=Reader(named=said), path="both").entities == (entity,)
+
+
 @pytest.mark.parametrize("read_on", ["布洛芬第二周", "布洛芬一天", "吃了布洛芬", "娃吃布洛芬期间"])
 def test_a_model_that_only_read_on_does_not_hide_what_the_linker_found(ask: Ask, read_on: str) -> None:
     answer = ask(f"{read_on}，这药有什么副作用", engine=Reader(named=read_on), path="both")

@@ -21,6 +21,12 @@ _BESIDE = 0.9
 
 _MOST_ENTITIES = 3
 
+_HINT = 0.5
+"""The linker's score of an attribute that a word only hints at."""
+
+_CLAUSE_END = re.compile(r"[，,。？?！!；;…\s]+")
+_ASKS = re.compile("什么|啥|哪|多少|几|怎么|咋|吗|呢|多久|多长|会不会|能不能|要不要|有没有|么$")
+
 _NAME_END = re.compile(
     "[病症征炎瘤癌痛热疹疮毒伤折虫菌疫痈疽疸喘聋盲瘫癣疣斑石疝痔瘘丸散膏素片剂液栓酊霜贴苗]$|中毒|感染$|胶囊$|颗粒$|滴眼液$|喷雾$|单抗$|替尼$|检查$|手术$|切除术$"
 )
@@ -104,7 +110,8 @@ class Resolver:
         attribute that a word hints at). Where they share nothing, the longer name of the question decides, which says
         more (of equal ones the model's, which read the sentence); but a name that is only a
         part of a longer one that the model read, and the base has not, is nobody's. Of attributes that they do not
-        share the linker's come first: on questions in everyday words it is right more often (docs/grounded.md).
+        share the linker's come first: on questions in everyday words it is right more often (docs/grounded.md). Where
+        clauses ask for one thing each, all of them are meant.
         """
         shared = [place for place, name in enumerate(linker.entities) if name in model.entities]
         alone = len(model.entities) + len(model.unknown) < 2
@@ -118,6 +125,8 @@ class Resolver:
         else:
             entities, names = model.entities, model.names
         agreed = tuple(name for name in linker.attributes if name in model.attributes)
+        if agreed and len(names) == 1 and set(agreed) & set(asked := self._asked_one_by_one(question, names[0])):
+            agreed = tuple(dict.fromkeys((*agreed, *asked)))
         attributes = agreed or (linker.attributes[:1] if model.attributes else linker.attributes) or model.attributes
         return Aim(
             entities=entities,
@@ -160,6 +169,17 @@ class Resolver:
         """The entities that share this name; nothing where one of them alone has it, or has it as its own."""
         sharing = tuple(dict.fromkeys(entity.name for entity in self._kb.entities(name)))
         return sharing if len(sharing) > 1 and name not in sharing else ()
+
+    def _asked_one_by_one(self, question: str, name: str) -> tuple[str, ...]:
+        """What each clause that asks (要查哪些项目，去哪个科看) asks of the entity of this name; () for one clause.
+
+        A model is apt to name one attribute of several, and the linker more than are asked.
+        """
+        clauses = [clause for clause in _CLAUSE_END.split(question) if _ASKS.search(clause)]
+        if len(clauses) < 2:
+            return ()
+        read = [self._linker.link(clause if name in clause else name + clause).attributes for clause in clauses]
+        return tuple(dict.fromkeys(found[0].name for found in read if found and found[0].score > _HINT))
 
     def _is_longer(self, model: Aim, linker: Aim, question: str) -> bool:
         """Whether a name that the model read, most of which the question has, is as long as the linker's or longer."""
