@@ -9,18 +9,20 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from bentsao.apps.evaluation_charts import charts
-from bentsao.apps.evaluation_tables import READING, Grid, definitions, forgetting_grids, task_grids
+from bentsao.apps.evaluation_tables import READING, Grid, definitions, forgetting_grids, overview, settings, task_grids
 from bentsao.apps.report import STYLE
 from bentsao.evaluation.running import Report
 from bentsao.evaluation.tasks import TASKS
 from bentsao.evaluation.tasks.task import Verdict
-from bentsao.inference.notice import NOTICE
+
+WARNING = "页中的回答都由模型生成，用来评测，其中有许多是错的，不能当作医疗建议。"
 
 Verdicts = Mapping[tuple[str, str], Sequence[Verdict]]
 """Verdicts by (system, task)."""
 
 _STYLE = """
-td,th{overflow-wrap:anywhere}.small{color:#6b7280;font-size:.85rem}.note{white-space:pre-wrap}
+td,th{overflow-wrap:anywhere}th:first-child{overflow-wrap:normal;min-width:4.5em}svg{max-width:760px;display:block}
+summary{cursor:pointer;font-weight:bold;margin:1rem 0}.small{color:#6b7280;font-size:.85rem}.note{white-space:pre-wrap}
 .bar{display:flex;flex-wrap:wrap;gap:.6rem;margin:.6rem 0;align-items:center}.bar input{flex:1;min-width:12rem}
 .bar input,.bar select,.bar button{font:inherit;padding:.25rem .4rem}
 .item{border:1px solid #d1d5db;border-radius:6px;padding:.6rem .8rem;margin:.8rem 0}.item[hidden]{display:none}
@@ -55,16 +57,18 @@ for (const box of document.querySelectorAll('section.items')) {
 
 def evaluation_page(report: Report, verdicts: Verdicts) -> str:
     """The page as HTML text."""
-    systems = "".join(f"<tr><th>{escape(k)}</th><td>{escape(v)}</td></tr>" for k, v in report.systems.items())
+    facts = {**report.systems, "设置": settings(report), "用时": f"{report.seconds / 60:.1f} 分钟"}
+    told = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts.items())
     tasks = list(dict.fromkeys(one.task for one in report.scores))
     about = "".join(f"<li><b>{escape(title)}</b>：{escape(text)}</li>" for title, text in definitions(report))
     return (
         '<!doctype html><html lang="zh"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width,initial-scale=1"><title>本草：评测报告</title>'
         f"<style>{STYLE}{_STYLE}</style><h1>本草：评测报告</h1>"
-        f'<p class="notice">{escape(NOTICE)}</p>'
-        f"<table>{systems}<tr><th>用时</th><td>{report.seconds / 60:.1f} 分钟</td></tr></table>"
-        f"<h2>分数</h2><p class='small'>{escape(READING)}</p>{''.join(_scores(report, task) for task in tasks)}"
+        f'<p class="notice">{escape(WARNING)}</p>'
+        f"<table>{told}</table>"
+        f"<h2>分数</h2><p class='small'>{escape(READING)}</p>{_grid(overview(report))}"
+        f"{''.join(_scores(report, task) for task in tasks)}"
         f"{''.join(map(_grid, forgetting_grids(report)))}"
         f"<h2>逐题</h2>{''.join(_items(task, list(report.systems), verdicts) for task in tasks)}"
         f"<h2>指标的定义</h2><ul>{about}</ul><script>{_SCRIPT}</script></html>"
@@ -104,12 +108,13 @@ def _items(task: str, systems: Sequence[str], verdicts: Verdicts) -> str:
     states = _select("state", "判定", ["对", "错", "不可计分", "不判对错", "在训练数据里"])
     items = "".join(_item(place, row, tags) for place, row in enumerate(rows))
     return (
-        f"<section class='items'><h3>{escape(TASKS[task].title)}（{escape(task)}）</h3>"
+        f"<details><summary>{escape(TASKS[task].title)}（{escape(task)}，{len(rows)} 题）</summary>"
+        "<section class='items'>"
         f"<div class='bar'><input type='search' placeholder='找字词' aria-label='找字词'>{states}{filters}"
         "<select class='sort' aria-label='排序'><option value='place'>按原来的次序</option>"
         "<option value='wrong'>答错的系统多的在前</option><option value='split'>系统之间不一致的在前</option>"
         "<option value='size'>回答长的在前</option></select>"
-        f"<span class='count small'></span></div><div class='list'>{items}</div></section>"
+        f"<span class='count small'></span></div><div class='list'>{items}</div></section></details>"
     )
 
 

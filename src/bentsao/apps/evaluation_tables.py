@@ -51,10 +51,37 @@ def figure(found: Measured | Figure, measure: Measure, *, sign: bool = False) ->
     return f"{number(found.value, measure, sign=sign)} [{between}]（{found.n}{left}）"
 
 
+def settings(report: Report) -> str:
+    """How the run was made, in the words of its flags."""
+    told = {f"--{name.replace('_', '-')}": value for name, value in report.settings.items() if name != "tasks"}
+    words = [
+        f"{name} {' '.join(map(str, value)) if isinstance(value, list) else value}"
+        for name, value in told.items()
+        if value not in ([], None)
+    ]
+    return " ".join([*report.settings.get("tasks", []), *words])
+
+
+def overview(report: Report) -> Grid:
+    """The first of each task's measures that has a figure, the systems across."""
+    rows: list[tuple[str, ...]] = []
+    for name in dict.fromkeys(one.task for one in report.scores):
+        own = {one.system: one.figures for one in report.scores if one.task == name}
+        given = (key for key in TASKS[name].headline if any(key in figures for figures in own.values()))
+        for key in list(given)[:1]:
+            measure = TASKS[name].measures[key]
+            title = f"{TASKS[name].title}：{measure.title}" + ("（越低越好）" if measure.better == "low" else "")
+            rows.append((title, *(_cell(own.get(system, {}), key, TASKS[name]) for system in report.systems)))
+    return Grid(
+        "一览", ("任务：首要的指标", *report.systems), tuple(rows), "两个系统的差是不是看得出，见各任务的“系统之间”。"
+    )
+
+
 def grids(report: Report) -> list[Grid]:
-    """All tables of a report: those of each task, then what was forgotten."""
+    """All tables of a report: at a glance, those of each task, then what was forgotten."""
     tasks = dict.fromkeys(one.task for one in report.scores)
-    return [*(grid for name in tasks for grid in task_grids(report, name)), *forgetting_grids(report)]
+    glance = [overview(report)] if len(tasks) > 1 else []
+    return [*glance, *(grid for name in tasks for grid in task_grids(report, name)), *forgetting_grids(report)]
 
 
 def task_grids(report: Report, name: str) -> list[Grid]:
@@ -199,7 +226,7 @@ def markdown(report: Report) -> str:
     """The report in Markdown."""
     lines = ["# 本草：评测报告", ""]
     lines += [f"- {label}：{name}" for label, name in report.systems.items()]
-    lines += [f"- 用时 {report.seconds / 60:.1f} 分钟", f"- 本草 {report.bentsao}", ""]
+    lines += [f"- 设置：{settings(report)}", f"- 用时 {report.seconds / 60:.1f} 分钟", f"- 本草 {report.bentsao}", ""]
     for grid in grids(report):
         lines += [f"## {grid.title}", ""]
         lines += [_row(grid.head), _row(["---"] * len(grid.head)), *map(_row, grid.rows)] if grid.head else []

@@ -145,12 +145,10 @@ class Measured:
         from bentsao.core.files import read_json
         from bentsao.evaluation.systems import KeptSystem
 
-        path = out / "scores.json"
-        names = read_json(path).get("systems", {}) if path.is_file() else {}
-
         def again(system: Opening) -> Opening:
-            name = names.get(system.label, system.label)
-            return replace(system, open=lambda: KeptSystem(system.label, name, system.training))
+            made_with = next((out / system.label).glob("*/*.manifest.json"), None)
+            told = read_json(made_with)["settings"].get("engine") if made_with else None
+            return replace(system, open=lambda: KeptSystem(system.label, told or system.label, system.training))
 
         return [again(system) for system in self.systems(kb)]
 
