@@ -112,6 +112,8 @@ def work(way: str, args: argparse.Namespace, pipe: Connection) -> None:
     prompts = [
         fitted_prompt(engine, [Message(role="user", content=text)], decoding)[0] for text in texts(args.questions)
     ]
+    if way == "transformers":
+        _choose_threads(engine, prompts[0])
     name, answer = engine.name, _with_engine(engine, args.tokens)
     if way.startswith("llama.cpp"):
         stops = stop_ids(engine.chat_format, engine.tokens)
@@ -131,6 +133,24 @@ def work(way: str, args: argparse.Namespace, pipe: Connection) -> None:
         pipe.send(Run(sum(len(one.ids) for one in answers) / seconds, first, held, answers))
 
 
+def _choose_threads(engine: Engine, prompt: Sequence[int]) -> None:
+    """The fastest number for torch too: with one too many on shared cores it loses ten times its speed."""
+    import torch
+
+    def seconds(threads: int) -> float:
+        torch.set_num_threads(threads)
+        started = time.perf_counter()
+        engine.generate([prompt], Decoding(max_new_tokens=8))
+        return time.perf_counter() - started
+
+    seconds(1)
+    torch.set_num_threads(min(_counts(), key=seconds))
+
+
+def _counts() -> list[int]:
+    return [number for number in (1, 2, 4, 8, 16) if number <= available_cores()]
+
+
 def _with_engine(engine: Engine, tokens: int) -> Any:
     def answer(asked: Sequence[Sequence[int]], beams: int, firsts: list[float]) -> list[Generated]:
         decoding = Decoding(max_new_tokens=tokens, beams=beams)
@@ -146,8 +166,7 @@ def _with_llama_cpp(args: argparse.Namespace, prompts: list[list[int]], stops: f
         raise SystemExit("--llama-cpp with --adapter or --base needs --gguf, the same weights as GGUF in Q8_0")
     path = args.gguf or embedded_gguf(cache_folder() / "benchmarks")
     length = max(map(len, prompts)) + args.tokens
-    cores = [number for number in (1, 2, 4, 8, 16) if number <= available_cores()]
-    model = LlamaCpp(path, rows=32, length=length, stops=stops, threads=cores)
+    model = LlamaCpp(path, rows=32, length=length, stops=stops, threads=_counts())
 
     def answer(asked: Sequence[Sequence[int]], beams: int, firsts: list[float]) -> list[Generated]:
         assert beams == 1
@@ -214,7 +233,7 @@ def main() -> None:
             runs[case].append(done)
             load = f"load {os.getloadavg()[0]:.1f}" if hasattr(os, "getloadavg") else ""
             print(f"{number + 1}. {case}: {done.tokens_a_second:.1f} tokens/s {load}", file=sys.stderr, flush=True)
-    print(table(runs))
+        print(f"after {number + 1} rounds\n{table(runs)}", flush=True)
     if args.agreement:
         exact = Worker("ctranslate2 float32", args).run(Case("ctranslate2 float32", 32)).answers
         print("int8 against float32:", agreement(runs[Case("ctranslate2 int8", 32)][0].answers, exact))
