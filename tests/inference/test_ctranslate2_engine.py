@@ -209,6 +209,42 @@ def test_prompts_longer_than_the_sliding_window_are_read_right(pair: Pair, lengt
             engine.generate(prompts, changed(GREEDY, no_repeat_ngram=3))
 
 
+@pytest.mark.parametrize("settings", [{}, {"repetition_penalty": 1.5}, {"no_repeat_ngram": 2}])
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_shared_beginning_is_read_once_and_changes_nothing(
+    pair: Pair, kind: Kind, settings: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine, reference = pair(kind)
+    start = prompts_of(engine, ("头痛发热咳嗽感冒胃炎肺炎肝癌早期问答题",))[0]
+    prompts = [[*start, *prompt[:9]] for prompt in prompts_of(engine, QUESTIONS[:2] + QUESTIONS[:1])]
+    shared: list[int] = []
+    plain = ctranslate2_engine._beginning  # pyright: ignore[reportPrivateUsage]
+
+    def counted(asked: list[list[str]], window: int | None) -> list[str]:
+        shared.append(len(plain(asked, window)))
+        return plain(asked, window)
+
+    monkeypatch.setattr(ctranslate2_engine, "_beginning", counted)
+    decoding = changed(GREEDY, **settings)
+    assert engine.generate(prompts, decoding) == reference.generate(prompts, decoding)
+    assert engine.generate(prompts[:1] * 3, decoding) == reference.generate(prompts[:1] * 3, decoding)
+    assert shared[0] >= len(start)
+    assert shared[-1] == len(prompts[0]) - 2
+
+
+def test_a_beginning_is_shared_where_it_is_worth_it() -> None:
+    beginning = ctranslate2_engine._beginning  # pyright: ignore[reportPrivateUsage]
+    start = list(map(str, range(40)))
+    assert beginning([[*start, "a", "b", "c"], [*start, "a", "d", "e", "f"]], None) == [*start, "a"]
+    assert beginning([[*start, "a"], [*start, "b", "c"]], None) == start[:39]
+    assert beginning([start, start], None) == start[:38]
+    assert beginning([start], None) == []
+    assert beginning([[*start[:20], "a", "b", "c"], [*start[:20], "d", "e", "f"]], None) == []
+    assert beginning([["1"], ["1", "2"]], None) == []
+    assert beginning([[*start, "a", "b"], [*start, "c", "d"]], 42) == start
+    assert beginning([[*start, "a", "b"], [*start, "c", "d"]], 41) == []
+
+
 def test_a_prompt_of_one_token_disturbs_no_other(pair: Pair) -> None:
     engine, reference = pair()
     prompts = [[2], *prompts_of(engine), [300]]

@@ -167,6 +167,8 @@ class CTranslate2Engine:
             # One that is short enough, to be given up at once: only its length is then read at once.
             asked.append(asked[0][:window])
         self._check_memory(asked, limit, decoding)
+        beginning = _beginning(asked, window)
+        asked = [row[len(beginning) :] for row in asked]
         steps: SimpleQueue[tuple[int, int]] = SimpleQueue()
         cancelled = threading.Event()
 
@@ -180,6 +182,8 @@ class CTranslate2Engine:
                 asked,
                 asynchronous=True,
                 callback=step if decoding.beams == 1 else None,
+                static_prompt=beginning or None,
+                cache_static_prompt=False,  # CTranslate2 would keep it for ever
                 max_length=limit,
                 include_prompt_in_result=False,
                 end_token=sorted(self._stops),
@@ -243,6 +247,16 @@ class CTranslate2Engine:
             raise MemoryShortageError(_shortage(len(asked)))
 
 
+def _beginning(asked: Sequence[Sequence[str]], window: int | None) -> list[str]:
+    """What all these prompts begin with, to be read once; none where that is not worth it or leaves the window."""
+    first, last = min(asked), max(asked)
+    # Two tokens are left of each: with one alone, CTranslate2 takes the others' prompts for answers.
+    most = min(map(len, asked)) - 2
+    same = next((at for at in range(most) if first[at] != last[at]), max(0, most))
+    wide = window is not None and max(map(len, asked)) > window
+    return [] if len(asked) == 1 or same < _WORTH or wide else list(first[:same])
+
+
 @dataclass(frozen=True)
 class _Group:
     """Prompts that are generated together: their rows, how many new tokens each may have, the shortest's length."""
@@ -263,6 +277,9 @@ class _Watch:
     def look(self) -> None:
         self.ended.update(place for place, row in enumerate(self._rows) if place not in self.ended and self._asked(row))
 
+
+_WORTH = 24
+"""From so many tokens on a shared beginning is read apart."""
 
 _POLL = 0.02
 """Seconds between two looks whether the answers are done."""

@@ -26,7 +26,7 @@ from bentsao.models.loading import Base, Quantization, default_format, load_base
 from bentsao.models.machine import choose_device
 from bentsao.models.tokens import HFTokens
 
-EngineName = Literal["auto", "transformers", "ctranslate2"]
+EngineName = Literal["auto", "transformers", "ctranslate2", "vllm"]
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,12 @@ class _Model:
         """With transformers, the adapter on the base."""
         every: Any = {"trust_remote_code": self.trust_remote_code, "report": self.report, **how}
         return load_base(self.located, **every) if self.info is None else load_onto(self.located, self.info, **every)
+
+    def dressed(self) -> tuple[HFTokens, ChatFormat]:
+        """The tokens and the chat format, for engines that load the weights themselves."""
+        plain = open_tokens(self.located, self.trust_remote_code)
+        own = plain if self.info is None else with_own_template(plain, self.info)
+        return self.dress(own, default_format(plain, self.located.preset))
 
     def dress(self, tokens: HFTokens, default: ChatFormat) -> tuple[HFTokens, ChatFormat]:
         """The chat format, and the tokens with its template where it is a base's."""
@@ -90,13 +96,14 @@ def open_engine(
     quantization: Quantization | None = None,
     trust_remote_code: bool = False,
     engine: EngineName = "auto",
+    gpus: int = 1,
 ) -> Engine:
     """An engine for an adapter, or for an untuned base where `adapter` is None.
 
     base: with an adapter, the base to put it on instead of the one it was tuned on. chat_format: a name or file; None
     means the adapter's own format, or the base's. report: told of everything that may spoil the answers. engine:
     "auto" takes ctranslate2 on a CPU for an architecture it can convert, in int8 unless `dtype` is float32; else
-    transformers. The other arguments and errors are `load_base`'s.
+    transformers. gpus: over how many vllm spreads the model. The other arguments and errors are `load_base`'s.
     Raises ConfigError if neither adapter nor base is given, or for settings that the engine has not.
     """
     info = None if adapter is None else read_adapter(adapter)
@@ -104,9 +111,15 @@ def open_engine(
         raise ConfigError(
             "没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 --base embedded）。"
         )
-    precision = _precision(engine, choose_device(device).type, dtype, quantization)
+    if engine == "vllm":
+        _check_vllm(device, quantization, gpus)
+    elif gpus != 1:
+        raise ConfigError("--gpus 只用于 vllm 引擎。请加上 --engine vllm，或去掉 --gpus。")
+    precision = None if engine == "vllm" else _precision(engine, choose_device(device).type, dtype, quantization)
     located = locate(base or "", report) if info is None else locate_base(info, base, report)
     model = _Model(located, info, chat_format, trust_remote_code, report)
+    if engine == "vllm":
+        return _open_vllm(model, dtype, gpus)
     if precision is not None:
         try:
             return _open_converted(model, precision)
@@ -148,7 +161,31 @@ def _open_converted(model: _Model, precision: Precision) -> Engine:
         lambda: model.load(device="cpu", dtype="float32"),
         model.report,
     )
-    plain = open_tokens(model.located, model.trust_remote_code)
-    own = plain if model.info is None else with_own_template(plain, model.info)
-    tokens, chosen = model.dress(own, default_format(plain, model.located.preset))
+    tokens, chosen = model.dressed()
     return CTranslate2Engine(folder, account, tokens, chosen, name=model.name("ctranslate2", precision))
+
+
+def _check_vllm(device: str | None, quantization: str | None, gpus: int) -> None:
+    if device is not None or quantization is not None:
+        raise ConfigError(
+            "vllm 引擎自己管理 GPU，不用 --device 与 --quantization。请去掉它们（选哪些 GPU 用环境变量 "
+            "CUDA_VISIBLE_DEVICES，几张用 --gpus），或用 --engine transformers。"
+        )
+    if gpus < 1:
+        raise ConfigError(f"--gpus {gpus} 应不小于 1。")
+
+
+def _open_vllm(model: _Model, dtype: str | None, gpus: int) -> Engine:
+    # Here and not above, because few machines have it.
+    from bentsao.inference.vllm_engine import VllmEngine, open_base, rank_of
+
+    folder = None if model.info is None else model.info.folder
+    tokens, chosen = model.dressed()
+    base = open_base(
+        model.located.folder,
+        dtype=dtype,
+        gpus=gpus,
+        rank=0 if folder is None else rank_of(folder),
+        trust_remote_code=model.trust_remote_code,
+    )
+    return VllmEngine(base, folder, tokens, chosen, name=model.name("vllm", dtype or "auto"))

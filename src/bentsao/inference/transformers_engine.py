@@ -96,7 +96,7 @@ class TransformersEngine:
                 ids,
                 attention_mask=mask,
                 generation_config=self._settings(decoding, limit),
-                logits_processor=_repetition_control(decoding, width),
+                logits_processor=repetition_control(decoding, width),
                 streamer=stream,
                 stopping_criteria=None if calls is None else StoppingCriteriaList([calls.begin(width)]),
             )
@@ -136,7 +136,7 @@ def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.de
     return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
-def _repetition_control(decoding: Decoding, width: int) -> LogitsProcessorList:
+def repetition_control(decoding: Decoding, width: int) -> LogitsProcessorList:
     """Not by GenerationConfig's own fields: those count the prompt and its padding as said already."""
     control = LogitsProcessorList()
     if decoding.repetition_penalty != 1:

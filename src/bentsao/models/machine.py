@@ -21,6 +21,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "gpu": ("bitsandbytes",),
     "serve": ("fastapi", "uvicorn", "prometheus-client"),
     "track": ("tensorboard", "wandb", "trackio"),
+    "vllm": ("vllm",),
 }
 """The optional parts of the installation and the packages of each; `pip install 'bentsao[NAME]'` adds one."""
 

@@ -46,14 +46,17 @@ class ModelChoice:
         ),
     ] = None
     engine: Annotated[
-        Literal["auto", "transformers", "ctranslate2"],
-        Parameter(help="auto：没有 GPU 时用 ctranslate2（int8，快几倍），它不支持的架构与有 GPU 时用 transformers"),
+        Literal["auto", "transformers", "ctranslate2", "vllm"],
+        Parameter(
+            help="auto：没有 GPU 时用 ctranslate2（int8，快几倍），它不支持的架构与有 GPU 时用 transformers；vllm 另装"
+        ),
     ] = "auto"
     device: Annotated[str | None, Parameter(help="cpu、cuda、cuda:1、mps …；缺省自动选")] = None
     dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选（ctranslate2：int8）")] = None
     quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载（CUDA；CPU 上 8bit 即 int8）")] = (
         None
     )
+    gpus: Annotated[int, Parameter(help="vllm 引擎把模型分到几张 GPU 上")] = 1
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
     # `bool | int` takes a value (True, False, 1, 0), as the original's flags are written, as well as none.
     use_lora: Annotated[
@@ -80,6 +83,7 @@ class ModelChoice:
             quantization="8bit" if self.load_8bit else self.quantization,
             trust_remote_code=self.trust_remote_code,
             engine=self.engine,
+            gpus=self.gpus,
         )
 
     def with_default(self) -> ModelChoice:

@@ -47,12 +47,13 @@ class ServedChoice:
         Parameter(help="基座；只给它时服务未微调的基座，与 --adapter 同用时换掉适配器记下的基座"),
     ] = None
     chat_format: Annotated[str | None, Parameter(name="--format", help="对话格式；缺省用适配器里存的")] = None
-    engine: Annotated[Literal["auto", "transformers", "ctranslate2"], Parameter(help="见 bentsao infer --help")] = (
-        "auto"
-    )
+    engine: Annotated[
+        Literal["auto", "transformers", "ctranslate2", "vllm"], Parameter(help="见 bentsao infer --help")
+    ] = "auto"
     device: Annotated[str | None, Parameter(help="cpu、cuda、cuda:1、mps …；缺省自动选")] = None
     dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选")] = None
     quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载")] = None
+    gpus: Annotated[int, Parameter(help="vllm 引擎把模型分到几张 GPU 上")] = 1
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
 
     def one(self, adapter: Path | None, base: str | None) -> ModelChoice:
@@ -65,6 +66,7 @@ class ServedChoice:
             device=self.device,
             dtype=self.dtype,
             quantization=self.quantization,
+            gpus=self.gpus,
             trust_remote_code=self.trust_remote_code,
         )
 

@@ -19,6 +19,9 @@ _TAKEN_OUT = "\ue0ff"
 _LONGEST = 2000
 """Characters of a turn that are read from its beginning, and from its end. Longer turns are papers, not calls."""
 
+_PREVENTED = re.compile("(?:预防|防止|避免|以防|谨防)$")
+"""What stands right before a sign that nobody has, whatever else is said of today."""
+
 _AGAIN = re.compile("又|再次|这次|这回|还在|仍然|还是|至今|加重")
 """What after a sign of another time says that it is so again."""
 
@@ -131,6 +134,8 @@ class Turn:
 
     def _is_supposed(self, hit: Hit) -> bool:
         sentence, clause = self._start(hit.start, SENTENCE_ENDS), self._start(hit.start, CLAUSE_ENDS)
+        if _PREVENTED.search(self.text[clause : hit.start]):
+            return True
         if self._within("now", sentence, hit.start):
             return False
         own_harm = self._name(hit) == _SELF_HARM
