@@ -81,8 +81,9 @@ def mend_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     for config in (model.config, model.generation_config):
         for name, right, other in (("bos_token_id", start, end), ("eos_token_id", end, start)):
             said = getattr(config, name, None)
-            meant = said == right or said in control - {other, unknown}
-            if right is not None and isinstance(said, int) and not meant:
+            if right is None or not isinstance(said, int):
+                continue
+            if said != right and said not in control - {other, unknown}:
                 setattr(config, name, right)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
@@ -12,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
-from bentsao.core.errors import MissingError
+from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import read_json
 
 if TYPE_CHECKING:
@@ -97,6 +98,22 @@ def check_base(
         print(f"{located.name}：{bad} 个错误，{warned} 个警告。" + ("" if bad else "可以使用。"))
     if bad:
         sys.exit(1)
+
+
+@app.command(name="convert")
+def convert_base(
+    name: Name,
+    *,
+    out: Annotated[Path, Parameter(help="写到这个新目录")],
+) -> None:
+    """把百川 7B（一代、二代）转成 LLaMA 的形状，此后不需要它的远程代码。"""
+    from bentsao.models.fetching import locate
+    from bentsao.models.llamafying import llamafy
+
+    if out.exists():
+        raise ConfigError(f"{out} 已经存在，没有覆盖它。请用 --out 换一个目录。")
+    llamafy(locate(name, report), out, report)
+    print(f"写好了：{out}。此后用 --base {out}。")
 
 
 LEVELS = {"error": ("错误", "bold red"), "warning": ("警告", "yellow"), "note": ("注意", "dim")}

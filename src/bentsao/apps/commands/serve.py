@@ -263,8 +263,9 @@ def _models(
     choices = {name: served.one(folder, served.base) for name, folder in _adapters(served).items()}
     found = [Served(name, "adapter", one.open, answers, limits, seen=metrics.batch) for name, one in choices.items()]
     shelf = None if served.adapter_folder is None else Shelf(served.adapter_folder, make)
-    bases = dict.fromkeys(one.without_adapter().base for one in choices.values()) if choices else {served.base: None}
-    for base in bases:
+    # A folder's adapters come and go; the bases they stand on are not served besides.
+    alone = {} if shelf is not None else {served.base: None}
+    for base in dict.fromkeys(one.without_adapter().base for one in choices.values()) or alone:
         if base is None:
             continue
         name = Path(base).name if Path(base).is_dir() else base
@@ -320,13 +321,8 @@ def _bundled(served: ServedChoice, ground: GroundChoice, limits: Limits, metrics
     from bentsao.inference.grounded.bundle import open_bundle
 
     assert ground.bundle is not None
-    if (
-        ground != GroundChoice(bundle=ground.bundle)
-        or served.adapter
-        or served.adapter_folder
-        or served.base
-        or served.chat_format
-    ):
+    more = (served.adapter, served.adapter_folder, served.base, served.chat_format)
+    if ground != GroundChoice(bundle=ground.bundle) or any(more):
         raise ConfigError(
             "--bundle 里已有适配器、对话格式、知识库与策略，不能与 --adapter、--base、--format、--kb、--no-kb、--path、"
             "--guard 同用。请去掉它们，或不用 --bundle。"

@@ -9,6 +9,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from pydantic import Field
+
 from bentsao.apps.server.serving import Served, Service
 from bentsao.core.errors import BentsaoError, MissingError
 from bentsao.core.records import Record
@@ -22,7 +24,7 @@ class Changes(Record):
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
     removed: tuple[str, ...] = ()
-    failed: dict[str, str] = {}
+    failed: dict[str, str] = Field(default_factory=dict)
 
 
 class Shelf:
@@ -71,10 +73,11 @@ class Shelf:
         """Each adapter's name, with what tells whether it is still the same."""
         if not self._folder.is_dir():
             raise MissingError(f"找不到适配器所在的目录 {self._folder}。请检查路径。")
-        found = sorted(path.parent for path in self._folder.glob(f"*/{_CONFIG}"))
-        return {
-            folder.name: tuple(_stamp(file) for file in sorted(folder.iterdir()) if file.is_file()) for folder in found
-        }
+        found: dict[str, tuple[tuple[str, int, int], ...]] = {}
+        for config in sorted(self._folder.glob(f"*/{_CONFIG}")):
+            files = sorted(file for file in config.parent.iterdir() if file.is_file())
+            found[config.parent.name] = tuple(_stamp(file) for file in files)
+        return found
 
     def _opened(self, name: str) -> Served:
         model = self._make(name, self._folder / name)
