@@ -81,8 +81,9 @@ def byte_tokenizer(marks: Sequence[str], **special: str) -> PreTrainedTokenizerF
 def _write_sentencepiece(folder: Path, template: str | None = None, marks: Sequence[str] = ()) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "tokenizer.model").write_bytes(sentencepiece())
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    tokenizer: Any = hf.LlamaTokenizer.from_pretrained(folder, **names, additional_special_tokens=list(marks))
+    names: dict[str, Any] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    names |= {"add_bos_token": True, "additional_special_tokens": list(marks)}
+    tokenizer: Any = hf.LlamaTokenizer.from_pretrained(folder, **names)
     tokenizer.chat_template = template
     tokenizer.save_pretrained(folder)
     return len(tokenizer)

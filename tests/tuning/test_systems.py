@@ -42,11 +42,15 @@ def test_loads_tunes_answers_stops_and_merges(system: str, tmp_path: Path) -> No
     assert len(losses) == STEPS
     assert losses[-1] < 0.7 * losses[0]
 
+    if system in ("llama", "decapoda"):
+        assert plain.tokens.start_ids == (1,), "transformers 5 leaves it out where tokenizer_config.json does not say"
+
     tuned, info = load_adapted(tmp_path / "adapter", device="cpu")
     assert info.chat_format is not None
     ids = probe(tuned, info.chat_format)
     before = logits(tuned, ids)
-    assert (before - logits(plain, ids)).abs().max() > 0.01, "the adapter must do something"
+    change = float((before - logits(plain, ids)).abs().max())
+    assert change > 0.1, "the adapter must do something"
 
     # One row learnt by heart: the answer is said, and then it stops.
     engine = TransformersEngine(tuned, info.chat_format, name=system)
@@ -54,7 +58,7 @@ def test_loads_tunes_answers_stops_and_merges(system: str, tmp_path: Path) -> No
     assert (said.text, said.finish) == ("多喝水。", "end")
 
     merged = merge_adapter(tuned)
-    torch.testing.assert_close(logits(merged, ids), before, atol=2e-5, rtol=1e-4)
+    assert float((logits(merged, ids) - before).abs().max()) < 1e-3 * change
 
 
 def recipe(tmp_path: Path, base: Path) -> Any:
@@ -70,7 +74,7 @@ def recipe(tmp_path: Path, base: Path) -> Any:
         "lora.alpha": 32,
         "training.epochs": STEPS,
         "training.steps": STEPS,
-        "training.learning_rate": 5e-2,
+        "training.learning_rate": 3e-2,
         "training.warmup": 0.0,
         "training.save_every": 1000,
         "output": str(tmp_path / "adapter"),

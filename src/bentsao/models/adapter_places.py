@@ -135,8 +135,8 @@ def _plain(folder: Path, report: Report) -> Path:
     out = _made("converted", folder.resolve().name, [sha256_file(file) for file in files])
     with alone(out.with_suffix(".lock"), report, "另一个进程正在转换这个适配器，等它完成……"):
         if not out.is_dir():
-            convert_folder(folder, out)
-            report(f"{folder} 是旧版 PEFT 的 pickle 权重，已转换为 safetensors，放在 {out}。")
+            notes = convert_folder(folder, out)
+            report(f"{folder} 是旧版 PEFT 的 pickle 权重，已转换为 safetensors，放在 {out}（{'；'.join(notes)}）。")
     return out
 
 

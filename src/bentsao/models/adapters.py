@@ -78,7 +78,7 @@ def read_adapter(given: Path, report: Callable[[str], None] = lambda _: None) ->
         report(f"警告：{given} 是在合并了 {known.after} 的基座上微调的。请用 --adapter {known.after}+{given} 叠起来。")
     return AdapterInfo(
         folder=folder,
-        name=given.as_posix() if folder != given else folder.resolve().name,
+        name=given.resolve().name if given.is_dir() else given.as_posix(),
         base=told.get("name") or (known.base if known else None) or config.get("base_model_name_or_path"),
         base_revision=told.get("revision") or config.get("revision"),
         chat_format=load_format(str(stored)) if stored.is_file() else usual,

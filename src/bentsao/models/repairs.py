@@ -22,10 +22,24 @@ def open_tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizer
     """The tokenizer of a folder. Errors are transformers'."""
     special = sentencepiece_marks(folder)
     if special is not None:
-        return cast(Any, LlamaTokenizer).from_pretrained(folder, **special)
+        return cast(Any, LlamaTokenizer).from_pretrained(folder, **special, add_bos_token=True)
     config = open_config(folder) if (folder / "config.json").is_file() else None
     more: dict[str, Any] = {} if config is None else {"config": config}
+    if _starts_unsaid(folder):
+        more["add_bos_token"] = True
     return cast(Any, AutoTokenizer).from_pretrained(folder, trust_remote_code=trust_remote_code, **more)
+
+
+def _starts_unsaid(folder: Path) -> bool:
+    """Whether this is a LLaMA tokenizer of the time when it put its start token before a text without being told to.
+
+    Since transformers 5 it must be told; the models of that time were trained with it.
+    """
+    path = folder / "tokenizer_config.json"
+    said: dict[str, Any] = read_json(path) if path.is_file() else {}
+    llama = said.get("tokenizer_class") in ("LlamaTokenizer", "LlamaTokenizerFast")
+    alone = (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file()
+    return llama and alone and said.get("add_bos_token") is None
 
 
 def sentencepiece_marks(folder: Path) -> dict[str, str] | None:
