@@ -58,6 +58,7 @@ class CharTokens:
         self._blank = blank
         self.start_ids: tuple[int, ...] = (START_ID,) if start else ()
         self.end_id = END_ID
+        self.stop_ids = frozenset({END_ID})
         self.pad_id = PAD_ID
         self.control_ids = frozenset(range(len(CONTROLS)))
         self.template = None if template is None else TEMPLATE

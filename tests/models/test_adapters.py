@@ -187,7 +187,7 @@ def _no_weights(adapter: Path) -> None:
     (adapter / WEIGHTS_NAME).unlink()
 
 
-def _only_pickle(adapter: Path) -> None:
+def _misnamed(adapter: Path) -> None:
     (adapter / WEIGHTS_NAME).rename(adapter / "adapter_model.bin")
 
 
@@ -210,7 +210,7 @@ def _no_bytes(adapter: Path) -> None:
         (_no_folder, MissingError, "找不到"),
         (_no_config, MissingError, "不是适配器目录"),
         (_no_weights, MissingError, "不完整"),
-        (_only_pickle, ModelError, "pickle"),
+        (_misnamed, ModelError, "改名为 adapter_model.safetensors"),
         (_no_tensors, ModelError, "没有任何权重"),
         (_truncated, ModelError, "已损坏"),
         (_no_bytes, ModelError, "已损坏"),

@@ -13,8 +13,9 @@ from safetensors.torch import load_file, save_file
 from bentsao.core.errors import ConfigError, DataError, MissingError, ModelError
 from bentsao.core.formats import FORMATS
 from bentsao.models import loading
-from bentsao.models.loading import default_format, load_base, load_tokens, resolve_format, stored_parameters
+from bentsao.models.loading import default_format, load_base, load_tokens, resolve_format
 from bentsao.models.presets import BASES
+from bentsao.models.shapes import stored_parameters
 from bentsao.models.tokens import HFTokens
 from tests.doubles import END_ID, KINDS, TEMPLATE, Kind, tiny_base_folder, tiny_model, tiny_tokenizer
 

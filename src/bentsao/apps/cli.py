@@ -25,6 +25,7 @@ COMMANDS = {
     "build": "bentsao.apps.commands.build:app",
     "evaluate": "bentsao.apps.commands.evaluate:app",
     "experiment": "bentsao.apps.commands.experiment:app",
+    "adapters": "bentsao.apps.commands.adapters:app",
     "bases": "bentsao.apps.commands.bases:app",
     "doctor": "bentsao.apps.commands.doctor:doctor",
     "demo": "bentsao.apps.commands.demo:demo",

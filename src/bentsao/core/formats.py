@@ -131,6 +131,15 @@ def from_base(template: str) -> ChatFormat:
     return ChatFormat(name="base", base_template=template)
 
 
+_THINKING = "{%- set enable_thinking = true -%}"
+"""Before a template, it overrides what the renderer sets, which is that models answer without thinking first."""
+
+
+def from_base_thinking(template: str) -> ChatFormat:
+    """The same for bases that can think before they answer (Qwen3), with thinking on."""
+    return ChatFormat(name="base-thinking", base_template=_THINKING + template)
+
+
 def load_format(name_or_path: str) -> ChatFormat:
     """A built-in format by name, or one from a file: our own stored form, or the original's template JSON.
 
@@ -140,7 +149,7 @@ def load_format(name_or_path: str) -> ChatFormat:
         return FORMATS[name_or_path]
     path = Path(name_or_path)
     if not path.suffix and not path.exists():
-        known = "、".join([*FORMATS, "base"])
+        known = "、".join([*FORMATS, "base", "base-thinking"])
         raise ConfigError(f"没有名为 {name_or_path!r} 的对话格式。可用：{known}，或一个模板 JSON 文件的路径。")
     if not path.is_file():
         raise MissingError(f"找不到对话格式文件 {path}。")

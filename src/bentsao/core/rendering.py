@@ -38,6 +38,11 @@ class Tokens(Protocol):
         ...
 
     @property
+    def stop_ids(self) -> frozenset[int]:
+        """The tokens that end an answer whatever the format, `end_id` among them."""
+        ...
+
+    @property
     def control_ids(self) -> frozenset[int]:
         """The tokens that no user's words may become."""
         ...
@@ -176,9 +181,9 @@ def fit_prompt(
 
 
 def stop_ids(chat_format: ChatFormat, tokens: Tokens) -> frozenset[int]:
-    """The tokens that end an answer: the tokenizer's end of text, and the end of turn of the base's template."""
+    """The tokens that end an answer: those of the base itself, and the end of turn of the format's template."""
     probe = [Message(role="user", content="问"), Message(role="assistant", content="答")]
-    return frozenset({tokens.end_id, _turn_end(probe[:1], probe[1], chat_format, tokens)})
+    return frozenset({*tokens.stop_ids, _turn_end(probe[:1], probe[1], chat_format, tokens)})
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ class CTranslate2Engine:
             for group in groups:
                 texts: list[RowText] = []
                 if on_text and decoding.beams == 1:
-                    texts = [RowText(self.tokens.decode, on_text, row) for row in group.rows]
+                    texts = [RowText(self.tokens.answer, on_text, row) for row in group.rows]
                 watch = None
                 if called_off and decoding.beams == 1:
                     watch = _Watch(called_off, group.rows)
@@ -233,7 +233,7 @@ class CTranslate2Engine:
     def _cut(self, ids: list[int]) -> Generated:
         ended = bool(ids) and ids[-1] in self._stops
         kept = ids[:-1] if ended else ids
-        return Generated(tuple(kept), self.tokens.decode(kept), "end" if ended else "length")
+        return Generated(tuple(kept), self.tokens.answer(kept), "end" if ended else "length")
 
     def _check_memory(self, asked: Sequence[Sequence[str]], limit: int, decoding: Decoding) -> None:
         """Keys and values of all rows, and three copies of a step's logits, must fit into what is free.

@@ -15,10 +15,10 @@ from bentsao.inference.transformers_engine import TransformersEngine
 from bentsao.models.adapters import (
     WEIGHTS_NAME,
     AdapterInfo,
+    adapter_tokens,
     load_onto,
     locate_base,
     read_adapter,
-    with_own_template,
 )
 from bentsao.models.converting import ConversionError, Precision, check_convertible, convert
 from bentsao.models.fetching import Located, locate
@@ -47,7 +47,9 @@ class _Model:
     def dressed(self) -> tuple[HFTokens, ChatFormat]:
         """The tokens and the chat format, for engines that load the weights themselves."""
         plain = open_tokens(self.located, self.trust_remote_code)
-        own = plain if self.info is None else with_own_template(plain, self.info)
+        own = plain
+        if self.info is not None:
+            own = adapter_tokens(self.located, self.info, plain, trust_remote_code=self.trust_remote_code)
         return self.dress(own, default_format(plain, self.located.preset))
 
     def dress(self, tokens: HFTokens, default: ChatFormat) -> tuple[HFTokens, ChatFormat]:
@@ -64,12 +66,12 @@ class _Model:
         chosen = resolve_format(self.wanted_format, tokens, stored or default)
         if stored is not None and chosen.hash != stored.hash:
             self.report(
-                f"警告：适配器 {self.info.folder} 是用对话格式 {stored.name}（{stored.hash}）微调的，"
+                f"警告：适配器 {self.info.name} 是用对话格式 {stored.name}（{stored.hash}）微调的，"
                 f"现在改用 {chosen.name}（{chosen.hash}）。格式不同，回答通常会变差。去掉 --format 就用它自己的格式。"
             )
         if stored is None and self.wanted_format is None:
             self.report(
-                f"警告：适配器 {self.info.folder} 没有记下对话格式，按 {chosen.name} 格式提问。"
+                f"警告：适配器 {self.info.name} 没有记下对话格式，按 {chosen.name} 格式提问。"
                 "如果它是用别的格式微调的，回答会变差；请用 --format 指定"
                 "（原项目的权重：med_template、bloom_deploy 或 literature_template）。"
             )
@@ -80,8 +82,7 @@ class _Model:
         base = f"{self.located.name}@{self.located.revision}" if self.located.revision else self.located.name
         parts = [base, engine, precision]
         if self.info is not None:
-            folder = self.info.folder
-            parts.append(f"+ {folder.resolve().name}@{sha256_file(folder / WEIGHTS_NAME)[:12]}")
+            parts.append(f"+ {self.info.name}@{sha256_file(self.info.folder / WEIGHTS_NAME)[:12]}")
         return " ".join(parts)
 
 
@@ -106,7 +107,7 @@ def open_engine(
     transformers. gpus: over how many vllm spreads the model. The other arguments and errors are `load_base`'s.
     Raises ConfigError if neither adapter nor base is given, or for settings that the engine has not.
     """
-    info = None if adapter is None else read_adapter(adapter)
+    info = None if adapter is None else read_adapter(adapter, report)
     if info is None and base is None:
         raise ConfigError(
             "没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出未微调的基座（如 --base embedded）。"

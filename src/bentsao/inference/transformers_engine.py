@@ -66,7 +66,7 @@ class TransformersEngine:
             if called_off and decoding.beams == 1:
                 calls = CalledOff(called_off, rows)
             if on_text and decoding.beams == 1:
-                stream = TextStream(self.tokens.decode, self._stops, on_text, rows, calls and calls.ended)
+                stream = TextStream(self.tokens.answer, self._stops, on_text, rows, calls and calls.ended)
             answers = self._continue([prompts[row] for row in rows], limit, decoding, stream, calls)
             found.update(zip(rows, answers, strict=True))
         if on_text and decoding.beams > 1:
@@ -125,7 +125,7 @@ class TransformersEngine:
         """The answer up to the first token that ends it; what follows is the batch's padding."""
         end = next((place for place, token in enumerate(row) if token in self._stops), None)
         ids = row[:end]
-        return Generated(tuple(ids), self.tokens.decode(ids), "length" if end is None else "end")
+        return Generated(tuple(ids), self.tokens.answer(ids), "length" if end is None else "end")
 
 
 def _left_padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:

@@ -18,56 +18,73 @@ from safetensors import SafetensorError, safe_open
 from bentsao.core.errors import DataError, Fault, MissingError, ModelError
 from bentsao.core.files import read_json
 from bentsao.core.formats import FILE_NAME, ChatFormat, load_format
+from bentsao.models.adapter_files import (
+    CONFIG_NAME,
+    PREFIX,
+    WEIGHTS_NAME,
+    config_faults,
+    read_config,
+    weight_shapes,
+)
+from bentsao.models.adapter_places import MANIFEST_NAME, TOKENIZER_FILES, settle, stacked
 from bentsao.models.fetching import Located, canonical_name, locate
-from bentsao.models.loading import Base, Quantization, load_base
-from bentsao.models.presets import EMBEDDED
+from bentsao.models.loading import Base, Quantization, check_vocabulary, load_base, open_tokens
+from bentsao.models.presets import EMBEDDED, find_published
 from bentsao.models.tokens import HFTokens
-
-MANIFEST_NAME = "bentsao.json"
-"""The manifest's name in an adapter folder; `tuning/adapter.py` writes it."""
-
-CONFIG_NAME = "adapter_config.json"
-WEIGHTS_NAME = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
 class AdapterInfo:
     """What an adapter folder says of itself.
 
+    folder: where it lies in today's form, which is in the cache where it was given in another. name: as it was given.
     base: the base it was tuned on, by the manifest, else by PEFT's config; None where neither says.
     base_revision: as `loading.Base.revision`. chat_format, manifest: None in folders from elsewhere.
+    words: rows of the embedding that is saved with it, None where none is. own_tokens: whether a tokenizer lies beside.
     """
 
     folder: Path
+    name: str
     base: str | None
     base_revision: str | None
     chat_format: ChatFormat | None
     manifest: dict[str, Any] | None
+    words: int | None = None
+    own_tokens: bool = False
 
 
-def read_adapter(folder: Path) -> AdapterInfo:
-    """Read all but the weights of an adapter folder, and see that the weights are there.
+def read_adapter(given: Path, report: Callable[[str], None] = lambda _: None) -> AdapterInfo:
+    """Read all but the weights of an adapter, and see that the weights are there.
 
-    Raises MissingError or ModelError where it is no adapter or its weights are missing, empty, broken or a pickle;
-    DataError where its JSON files are faulty.
+    given: a folder, a Hugging Face id, or several joined (`adapter_places.settle`, which makes a plain folder of it).
+    report: told of what had to be made. Raises MissingError or ModelError where it is no adapter, where its weights are
+    missing, empty or broken or its rank or alpha are lost; DataError where its JSON files are faulty.
     """
-    if not folder.is_dir():
-        raise MissingError(f"找不到适配器目录 {folder}。请检查路径。")
+    folder = settle(given, report)
     if not (folder / CONFIG_NAME).is_file():
         raise MissingError(f"{folder} 里没有 {CONFIG_NAME}，不是适配器目录。{_nearby(folder)}")
-    config = _json_object(folder / CONFIG_NAME)
-    _check_weights(folder)
+    config, shapes = read_config(folder), weight_shapes(folder)
+    if faults := config_faults(config, shapes):
+        raise ModelError(f"适配器 {folder} 有问题：\n" + "\n".join(f"  {fault}" for fault in faults))
     manifest = _json_object(folder / MANIFEST_NAME) if (folder / MANIFEST_NAME).is_file() else None
     told = {} if manifest is None else manifest.get("base")
     if not isinstance(told, dict):
         raise DataError([Fault(str(folder / MANIFEST_NAME), None, "base", told, "应是一个 JSON 对象。")])
     stored = folder / FILE_NAME
+    # Of a stack, the last one's format; the base is that under the first.
+    known = find_published(given.as_posix().rpartition("+")[2]) if manifest is None or stacked(given) else None
+    usual = None if known is None else load_format(known.format)
+    if known is not None and known.after is not None and not stacked(given):
+        report(f"警告：{given} 是在合并了 {known.after} 的基座上微调的。请用 --adapter {known.after}+{given} 叠起来。")
     return AdapterInfo(
         folder=folder,
-        base=told.get("name") or config.get("base_model_name_or_path"),
+        name=given.resolve().name if given.is_dir() else given.as_posix(),
+        base=told.get("name") or (known.base if known else None) or config.get("base_model_name_or_path"),
         base_revision=told.get("revision") or config.get("revision"),
-        chat_format=load_format(str(stored)) if stored.is_file() else None,
+        chat_format=load_format(str(stored)) if stored.is_file() else usual,
         manifest=manifest,
+        words=_saved_words(shapes),
+        own_tokens=any((folder / name).is_file() for name in TOKENIZER_FILES[:2]),
     )
 
 
@@ -86,7 +103,7 @@ def load_adapted(
     base: another base than the one it was tuned on, which is told to `report`; None takes that one, in its revision.
     The other arguments and errors are `load_base`'s. Raises ModelError if adapter and base do not fit.
     """
-    info = read_adapter(folder)
+    info = read_adapter(folder, report)
     located = locate_base(info, base, report)
     loaded = load_onto(
         located,
@@ -103,7 +120,12 @@ def load_adapted(
 def load_onto(located: Located, info: AdapterInfo, **how: Any) -> Base:
     """The base with the adapter on it. `how` and errors as for `load_adapted`."""
     loaded = load_base(located, **how)
-    return replace(loaded, model=cast(Any, _put_on(loaded, info)), tokens=with_own_template(loaded.tokens, info))
+    tokens = adapter_tokens(located, info, loaded.tokens, trust_remote_code=bool(how.get("trust_remote_code")))
+    if info.words is not None:
+        _resize(loaded, info, tokens)
+    adapted = replace(loaded, model=cast(Any, _put_on(loaded, info)), tokens=tokens)
+    check_vocabulary(info.name, tokens, adapted.model)
+    return adapted
 
 
 def locate_base(info: AdapterInfo, base: str | None, report: Callable[[str], None]) -> Located:
@@ -113,7 +135,7 @@ def locate_base(info: AdapterInfo, base: str | None, report: Callable[[str], Non
     """
     name = base or info.base
     if name is None:
-        raise ModelError(f"{info.folder} 没有写明它的基座。请用 --base 指定。")
+        raise ModelError(f"适配器 {info.name} 没有写明它的基座。请用 --base 指定。")
     same = info.base is not None and canonical_name(name) == canonical_name(info.base)
     if info.base is not None and not same:
         report(f"警告：适配器是在 {info.base} 上微调的，现在放到 {name} 上；两者不是同一个模型时，回答不可信。")
@@ -123,11 +145,46 @@ def locate_base(info: AdapterInfo, base: str | None, report: Callable[[str], Non
     return located
 
 
-def with_own_template(tokens: HFTokens, info: AdapterInfo) -> HFTokens:
-    """The base's tokens with the chat template that the adapter was tuned with; the base's may have changed since."""
+def adapter_tokens(located: Located, info: AdapterInfo, plain: HFTokens, *, trust_remote_code: bool) -> HFTokens:
+    """The tokens that an adapter was tuned with, `plain` being those of its base.
+
+    An adapter that saves the embeddings brings the tokenizer of an enlarged vocabulary. The chat template is the one
+    stored in the adapter; the base's may have changed since.
+    """
+    own = plain
+    if info.words is not None and info.own_tokens:
+        own = open_tokens(located, trust_remote_code, folder=info.folder)
     if info.chat_format is not None and info.chat_format.base_template is not None:
-        return tokens.with_template(info.chat_format.base_template)
-    return tokens
+        return own.with_template(info.chat_format.base_template)
+    return own
+
+
+def _saved_words(shapes: dict[str, tuple[int, ...]]) -> int | None:
+    """The rows of the embedding that is saved whole; None where none is."""
+    for name, shape in shapes.items():
+        layer, _, what = name.removeprefix(PREFIX).rpartition(".")
+        if what == "weight" and layer.rpartition(".")[2] in _EMBEDDINGS and len(shape) == 2:
+            return shape[0]
+    return None
+
+
+_EMBEDDINGS = ("embed_tokens", "word_embeddings", "wte", "embed_in", "tok_embeddings")
+"""What the layer of the embeddings is called in the architectures that there are."""
+
+
+def _resize(base: Base, info: AdapterInfo, tokens: HFTokens) -> None:
+    """Make room for the words that the adapter brings; its own rows then replace all."""
+    model = cast(Any, base.model)
+    have = model.get_input_embeddings().weight.shape[0]
+    if info.words in (None, have):
+        return
+    if not info.own_tokens or len(tokens) > cast(int, info.words):
+        raise ModelError(
+            f"适配器 {info.name} 存有 {info.words} 行的词表，基座 {base.name} 是 {have} 行，"
+            + (f"而它带的分词器有 {len(tokens)} 个词。" if info.own_tokens else "而它没有带分词器（tokenizer.model）。")
+            + "请把与它一同发布的分词器文件放进适配器目录，或用 --base 指定词表相同的基座。"
+        )
+    model.resize_token_embeddings(info.words, mean_resizing=False)
 
 
 def _put_on(base: Base, info: AdapterInfo) -> PeftModel:
@@ -138,7 +195,7 @@ def _put_on(base: Base, info: AdapterInfo) -> PeftModel:
             model = PeftModel.from_pretrained(base.model, str(info.folder), torch_device=str(base.device))
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(
-            f"适配器 {info.folder} 与基座 {base.name} 不相配：{_short(error)}\n"
+            f"适配器 {info.name} 与基座 {base.name} 不相配：{_short(error)}\n"
             f"它是在 {info.base or '未写明的基座'} 上微调的；请用 --base 指定那个基座。"
         ) from None
     _check_names(model, base, info)
@@ -156,31 +213,13 @@ def _check_names(model: PeftModel, base: Base, info: AdapterInfo) -> None:
     for what, names in (("缺少", wanted - given), ("多出", given - known)):
         if names:
             raise ModelError(
-                f"适配器 {info.folder} 与基座 {base.name} 不相配：{what} {len(names)} 个权重（例如 {min(names)}）。"
+                f"适配器 {info.name} 与基座 {base.name} 不相配：{what} {len(names)} 个权重（例如 {min(names)}）。"
                 f"它是在 {info.base or '未写明的基座'} 上微调的；请用 --base 指定那个基座。"
             )
     if broken:
         raise ModelError(
             f"适配器 {info.folder} 的权重里有 NaN 或无穷大（例如 {min(broken)}），训练已发散。请重新训练。"
         )
-
-
-def _check_weights(folder: Path) -> None:
-    weights = folder / WEIGHTS_NAME
-    if not weights.is_file():
-        if (folder / "adapter_model.bin").is_file():
-            raise ModelError(
-                f"{folder} 只有 pickle 权重 adapter_model.bin。pickle 文件能在打开时运行任意代码，这里不打开它；"
-                f"请向发布者要 {WEIGHTS_NAME}，或在隔离的环境里用 PEFT 打开后以 save_pretrained 另存。"
-            )
-        raise MissingError(f"{folder} 里没有 {WEIGHTS_NAME}，适配器不完整。")
-    try:
-        with safe_open(weights, framework="pt") as file:
-            empty = not list(file.keys())
-    except SafetensorError as error:
-        raise ModelError(f"{weights} 已损坏或没有写完：{_short(error)}。请重新训练或重新下载。") from None
-    if empty:
-        raise ModelError(f"{weights} 里没有任何权重（保存时出了错的适配器常是这样）。请重新训练或重新下载。")
 
 
 def _json_object(path: Path) -> dict[str, Any]:

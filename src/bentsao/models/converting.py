@@ -22,9 +22,10 @@ from bentsao.core.files import cache_folder, read_json, sha256_file, sha256_text
 from bentsao.core.records import Record
 from bentsao.models.adapters import CONFIG_NAME, WEIGHTS_NAME
 from bentsao.models.fetching import Located
-from bentsao.models.loading import Base, context_of, stored_parameters
+from bentsao.models.loading import Base, context_of
 from bentsao.models.locking import alone
 from bentsao.models.merging import merge_adapter
+from bentsao.models.shapes import stored_parameters
 from bentsao.models.smoothing import smooth
 
 Precision = Literal["int8", "float32"]

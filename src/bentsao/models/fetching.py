@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,7 +23,8 @@ from bentsao.core.files import read_json
 from bentsao.models.embedded import GGUF_SHA256, embedded_base, embedded_folder, fault
 from bentsao.models.presets import BASES, EMBEDDED, Preset, find_preset
 
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+"""A Hugging Face id."""
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
 # Other frameworks' copies lie in subfolders, Mistral's second copy of its weights beside the first.
@@ -70,7 +71,7 @@ def locate(
     if preset is None and known and Path(known).is_dir():
         _check_folder(Path(known))
         return Located(known, Path(known), None, None)
-    if not _HUB_ID.fullmatch(known):
+    if not HUB_ID.fullmatch(known):
         raise MissingError(_unknown(name))
     folder = _fetch(known, revision, weights, report)
     return Located(known, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision, preset)
@@ -82,23 +83,25 @@ def find_here(name: str) -> Located | None:
     if known == EMBEDDED:
         here = fault(embedded_folder(), deep=False) is None
         return locate(name, lambda _: None) if here else None
-    if not _HUB_ID.fullmatch(known):
+    if not HUB_ID.fullmatch(known):
         return locate(name, lambda _: None)
     try:
-        folder = _snapshot(known, None, "*.safetensors", here=True)
+        folder = _base(known, None, "*.safetensors", here=True)
     except LocalEntryNotFoundError:
         return None
     whole = any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
     return Located(known, folder, folder.name, find_preset(name)) if whole else None
 
 
-def _check_folder(folder: Path) -> None:
+def _check_folder(folder: Path, name: str | None = None) -> None:
+    """Raises ModelError where it is no base. name: what it is called, where that is not its path."""
+    name = name or str(folder)
     if (folder / "config.json").is_file():
         read_json(folder / "config.json")  # a broken one is told with its line
         return
     if (folder / "adapter_config.json").is_file():
-        raise ModelError(f"{folder} 是适配器，不是基座。请用 --adapter 指定它。")
-    raise ModelError(f"{folder} 里没有 config.json，不是 Hugging Face 格式的模型目录。")
+        raise ModelError(f"{name} 是适配器，不是基座。请用 --adapter 指定它（可叠起来：--adapter A+B）。")
+    raise ModelError(f"{name} 里没有 config.json，不是 Hugging Face 格式的模型目录。")
 
 
 def _unknown(name: str) -> str:
@@ -113,27 +116,34 @@ def _unknown(name: str) -> str:
 
 def _fetch(hub_id: str, revision: str | None, weights: bool, report: Callable[[str], None]) -> Path:
     """A hub's repository as a folder of the hub's own cache; what is there already is not fetched again."""
-    with _explained(hub_id, revision):
+    with explained(hub_id, revision):
         report(f"正在从 Hugging Face 取 {hub_id}（已有的部分不会重复下载）……")
-        folder = _snapshot(hub_id, revision, "*.safetensors" if weights else None)
+        folder = _base(hub_id, revision, None)
+        _check_folder(folder, hub_id)  # an adapter's weights are not fetched in vain
+        if weights:
+            folder = _base(hub_id, revision, "*.safetensors")
         if weights and not any(folder.glob("*.safetensors")):
             report(f"{hub_id} 没有 safetensors 权重，改取 pickle 权重（只以 weights_only 方式打开）……")
-            folder = _snapshot(hub_id, revision, "*.bin")
+            folder = _base(hub_id, revision, "*.bin")
     return folder
 
 
-def _snapshot(hub_id: str, revision: str | None, weights: str | None, *, here: bool = False) -> Path:
-    """weights: the pattern of the weight files, None for none. here: do not ask the hub."""
-    wanted = [*_SMALL_FILES, *([weights] if weights else [])]
+def _base(hub_id: str, revision: str | None, weights: str | None, *, here: bool = False) -> Path:
+    """weights: the pattern of the weight files, None for none."""
+    return snapshot(hub_id, revision, [*_SMALL_FILES, *([weights] if weights else [])], here=here)
+
+
+def snapshot(hub_id: str, revision: str | None, wanted: Sequence[str], *, here: bool = False) -> Path:
+    """The files of those patterns of a repository, in the hub's own cache. here: do not ask the hub."""
     return Path(
         snapshot_download(
-            hub_id, revision=revision, allow_patterns=wanted, ignore_patterns=_NOT_WANTED, local_files_only=here
+            hub_id, revision=revision, allow_patterns=list(wanted), ignore_patterns=_NOT_WANTED, local_files_only=here
         )
     )
 
 
 @contextmanager
-def _explained(hub_id: str, revision: str | None) -> Generator[None]:
+def explained(hub_id: str, revision: str | None) -> Generator[None]:
     """The hub's errors in the user's words."""
     try:
         yield

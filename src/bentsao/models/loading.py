@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from math import prod
 from pathlib import Path
 from typing import Any, Literal, cast
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError, ModelError
 from bentsao.core.files import read_json
-from bentsao.core.formats import FORMATS, ChatFormat, from_base, load_format
+from bentsao.core.formats import FORMATS, ChatFormat, from_base, from_base_thinking, load_format
 from bentsao.models.fetching import Located, locate
 from bentsao.models.machine import choose_device, choose_dtype, memory
 from bentsao.models.presets import Preset
+from bentsao.models.repairs import mend_ids, open_config, open_tokenizer
+from bentsao.models.shapes import stored_parameters
 from bentsao.models.tokens import HFTokens
 
 Quantization = Literal["4bit", "8bit"]
@@ -75,8 +75,10 @@ def load_base(
     if quantization is None:
         _check_memory(located, place, number)
     with _explained(located.name, place):
+        config = open_config(located.folder)
         loaded = AutoModelForCausalLM.from_pretrained(
             located.folder,
+            **({} if config is None else {"config": config}),
             dtype=number,
             device_map=None if place.type == "cpu" else {"": place},
             quantization_config=settings,
@@ -86,7 +88,8 @@ def load_base(
         )
     model, account = cast("tuple[PreTrainedModel, dict[str, Any]]", loaded)
     _check_weights(located.name, account)
-    _check_vocabulary(located.name, tokens, model)
+    check_vocabulary(located.name, tokens, model)
+    mend_ids(model, tokens.tokenizer)
     return Base(
         name=located.name,
         revision=located.revision,
@@ -118,19 +121,25 @@ def default_format(tokens: HFTokens, preset: Preset | None = None) -> ChatFormat
 
 
 def resolve_format(name_or_path: str | None, tokens: HFTokens, default: ChatFormat | None = None) -> ChatFormat:
-    """A chat format by name or file. "base": the base's own template; None: `default`, or the base's default.
+    """A chat format by name or file. None: `default`, or the base's default.
+
+    "base": the base's own template; "base-thinking": the same, letting a base that can (Qwen3) think first.
 
     Raises ModelError where the base has no template, else as `core.formats.load_format`.
     """
     if name_or_path is None:
         return default or default_format(tokens)
-    if name_or_path != "base":
+    if name_or_path not in ("base", "base-thinking"):
         return load_format(name_or_path)
     if tokens.template is None:
         raise ModelError(
-            f"这个基座没有自带的对话模板，不能用 base 格式。请换成：{'、'.join(FORMATS)}，或一个模板文件。"
+            f"这个基座没有自带的对话模板，不能用 {name_or_path} 格式。请换成：{'、'.join(FORMATS)}，或一个模板文件。"
         )
-    return from_base(tokens.template)
+    if name_or_path == "base":
+        return from_base(tokens.template)
+    if "enable_thinking" not in tokens.template:
+        raise ModelError("这个基座的对话模板没有 enable_thinking，不能先思考再回答。请用 base 格式。")
+    return from_base_thinking(tokens.template)
 
 
 def context_of(model: PreTrainedModel) -> int:
@@ -143,40 +152,33 @@ def context_of(model: PreTrainedModel) -> int:
     return UNSTATED_CONTEXT
 
 
-def stored_parameters(folder: Path) -> int | None:
-    """How many numbers a folder's safetensors files hold, by their headers; None where there are none to read."""
-    count = 0
-    for file in folder.glob("*.safetensors"):
-        try:
-            with file.open("rb") as opened:
-                header: dict[str, Any] = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
-            count += sum(prod(tensor["shape"]) for name, tensor in header.items() if name != "__metadata__")
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
-            return None  # loading says what is wrong with it
-    return count or None
+def open_tokens(located: Located, trust_remote_code: bool, *, folder: Path | None = None) -> HFTokens:
+    """The tokenizer of a base that is here. folder: where it lies instead, as with an adapter of more words.
 
-
-def open_tokens(located: Located, trust_remote_code: bool) -> HFTokens:
-    """The tokenizer of a base that is here. Raises ModelError."""
+    Raises ModelError.
+    """
+    place = folder or located.folder
     try:
-        tokenizer = AutoTokenizer.from_pretrained(located.folder, trust_remote_code=trust_remote_code)
-    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError) as error:
+        tokenizer = open_tokenizer(place, trust_remote_code)
+    except (OSError, ValueError, ImportError, KeyError, TypeError, AttributeError, RecursionError) as error:
         if "trust_remote_code" in str(error):
             raise _remote_code(located.name) from None
+        named = located.name if folder is None else str(folder)
         raise ModelError(
-            f"打不开 {located.name} 的分词器：{_first_line(error)}。请检查它的 tokenizer 文件是否齐全。"
+            f"打不开 {named} 的分词器：{_first_line(error)}。请检查它的 tokenizer 文件是否齐全。"
         ) from None
-    return HFTokens(tokenizer, end_id=_stated_end(located.folder))
+    stated = stated_ends(located.folder)
+    return HFTokens(tokenizer, end_id=stated[0] if stated else None, stated=stated)
 
 
-def _stated_end(folder: Path) -> int | None:
-    """The end token by the model's own configuration; the first where it names several."""
+def stated_ends(folder: Path) -> tuple[int, ...]:
+    """The end tokens by the model's own configuration; chat models often name several (end of turn, end of text)."""
     for name in ("generation_config.json", "config.json"):
         if (folder / name).is_file():
             end = read_json(folder / name).get("eos_token_id")
             if end is not None:
-                return end[0] if isinstance(end, list) else end
-    return None
+                return tuple(end) if isinstance(end, list) else (end,)
+    return ()
 
 
 def _quantization_settings(
@@ -245,7 +247,7 @@ def _check_weights(name: str, account: dict[str, Any]) -> None:
             )
 
 
-def _check_vocabulary(name: str, tokens: HFTokens, model: PreTrainedModel) -> None:
+def check_vocabulary(name: str, tokens: HFTokens, model: PreTrainedModel) -> None:
     """Text must not become an id without an embedding; control tokens of other modalities may (Gemma 3's image)."""
     rows = cast(Any, model.get_input_embeddings()).weight.shape[0]
     outside = set(range(rows, len(tokens))) - tokens.control_ids

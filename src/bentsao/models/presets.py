@@ -14,8 +14,10 @@ class Preset(Record):
     id: the Hugging Face id; for the embedded base a description only.
     format: the chat format for bases without a template of their own; None means plain.
     parameters: how many weights; layers, hidden, vocabulary: their shape, for the estimate of memory.
-    gated: its owner's terms must be accepted on the hub before it can be fetched.
-    formerly: other ids under which it is known, such as those in the original's scripts.
+    start, ends: the marks before a text and those that end a turn or a text, as the tokenizer writes them.
+    targets: the layers of the attention, for LoRA. gated: its owner's terms must be accepted on the hub before it can
+    be fetched. formerly: other ids under which it is known, such as those in the original's scripts.
+    remote_code: whether transformers has no class of its own for it. notes: what is special about it.
     """
 
     id: str
@@ -26,13 +28,29 @@ class Preset(Record):
     hidden: int
     vocabulary: int
     format: str | None = None
+    start: str = ""
+    ends: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ("q_proj", "v_proj")
     gated: bool = False
     formerly: tuple[str, ...] = ()
+    remote_code: bool = False
+    notes: str = ""
+
+
+class Published(Record):
+    """An adapter of the original. base, format: what it was tuned on and with; after: what that base had had merged
+    into it before, None for nothing.
+    """
+
+    base: str
+    format: str
+    after: str | None = None
 
 
 _GEMMA = "Gemma Terms of Use"
 _LLAMA = "Llama Community License"
 _APACHE = "Apache-2.0"
+_THINKS = "--format base 不作思考，--format base-thinking 先思考；思考不算在回答里"
 
 BASES: dict[str, Preset] = {
     EMBEDDED: Preset(
@@ -43,6 +61,9 @@ BASES: dict[str, Preset] = {
         layers=18,
         hidden=640,
         vocabulary=262_144,
+        start="<bos>",
+        ends=("<eos>",),
+        notes="预训练模型，没有对话模板",
     ),
     "gemma-3-270m-it": Preset(
         id="google/gemma-3-270m-it",
@@ -53,6 +74,8 @@ BASES: dict[str, Preset] = {
         hidden=640,
         vocabulary=262_144,
         gated=True,
+        start="<bos>",
+        ends=("<end_of_turn>", "<eos>"),
     ),
     "gemma-3-1b-it": Preset(
         id="google/gemma-3-1b-it",
@@ -63,6 +86,8 @@ BASES: dict[str, Preset] = {
         hidden=1152,
         vocabulary=262_144,
         gated=True,
+        start="<bos>",
+        ends=("<end_of_turn>", "<eos>"),
     ),
     "qwen3-0.6b": Preset(
         id="Qwen/Qwen3-0.6B",
@@ -72,6 +97,8 @@ BASES: dict[str, Preset] = {
         layers=28,
         hidden=1024,
         vocabulary=151_936,
+        ends=("<|im_end|>", "<|endoftext|>"),
+        notes=_THINKS,
     ),
     "qwen3-1.7b": Preset(
         id="Qwen/Qwen3-1.7B",
@@ -81,6 +108,8 @@ BASES: dict[str, Preset] = {
         layers=28,
         hidden=2048,
         vocabulary=151_936,
+        ends=("<|im_end|>", "<|endoftext|>"),
+        notes=_THINKS,
     ),
     "qwen3-4b": Preset(
         id="Qwen/Qwen3-4B",
@@ -90,6 +119,8 @@ BASES: dict[str, Preset] = {
         layers=36,
         hidden=2560,
         vocabulary=151_936,
+        ends=("<|im_end|>", "<|endoftext|>"),
+        notes=_THINKS,
     ),
     "qwen3-8b": Preset(
         id="Qwen/Qwen3-8B",
@@ -99,6 +130,8 @@ BASES: dict[str, Preset] = {
         layers=36,
         hidden=4096,
         vocabulary=151_936,
+        ends=("<|im_end|>", "<|endoftext|>"),
+        notes=_THINKS,
     ),
     "llama-3.2-1b": Preset(
         id="meta-llama/Llama-3.2-1B-Instruct",
@@ -109,6 +142,8 @@ BASES: dict[str, Preset] = {
         hidden=2048,
         vocabulary=128_256,
         gated=True,
+        start="<|begin_of_text|>",
+        ends=("<|eot_id|>", "<|end_of_text|>"),
     ),
     "llama-3.1-8b": Preset(
         id="meta-llama/Llama-3.1-8B-Instruct",
@@ -119,6 +154,8 @@ BASES: dict[str, Preset] = {
         hidden=4096,
         vocabulary=128_256,
         gated=True,
+        start="<|begin_of_text|>",
+        ends=("<|eot_id|>", "<|end_of_text|>"),
     ),
     "glm-4-9b": Preset(
         id="zai-org/glm-4-9b-chat-hf",
@@ -129,6 +166,9 @@ BASES: dict[str, Preset] = {
         hidden=4096,
         vocabulary=151_552,
         formerly=("THUDM/glm-4-9b-chat-hf",),
+        start="[gMASK]<sop>",
+        ends=("<|user|>", "<|observation|>", "<|endoftext|>"),
+        notes="transformers 自带的类，不需要远程代码；回答以下一轮的 <|user|> 结束",
     ),
     "bloomz-7b": Preset(
         id="bigscience/bloomz-7b1",
@@ -139,16 +179,22 @@ BASES: dict[str, Preset] = {
         hidden=4096,
         vocabulary=250_880,
         format="bloom_deploy",
+        ends=("</s>",),
+        targets=("query_key_value",),
+        notes="输出层 25 万词，训练时只在所学的位置算",
     ),
     "huozi-7b": Preset(
         id="HIT-SCIR/huozi-7b-sft",
         description="活字 1.0（BLOOM），原项目的基座之一",
         licence=_APACHE,
-        parameters=7_069_016_064,
+        parameters=7_068_229_632,
         layers=30,
         hidden=4096,
-        vocabulary=250_880,
+        vocabulary=250_688,
         format="bloom_deploy",
+        ends=("<|endofutterance|>", "<|endoftext|>", "</s>"),
+        targets=("query_key_value",),
+        notes="自己的结束符 <|endofutterance|> 与 <|endoftext|> 一律认作回答的结束",
     ),
     "llama-7b": Preset(
         id="huggyllama/llama-7b",
@@ -159,7 +205,89 @@ BASES: dict[str, Preset] = {
         hidden=4096,
         vocabulary=32_000,
         format="med_template",
-        formerly=("decapoda-research/llama-7b-hf",),
+        formerly=("decapoda-research/llama-7b-hf", "baffo32/decapoda-research-llama-7B-hf", "yahma/llama-7b-hf"),
+        start="<s>",
+        ends=("</s>",),
+        notes="decapoda 的旧名改取这份干净的；本地的旧目录也能用，写错的特殊符与分词器类按 SentencePiece 模型改正",
+    ),
+    "alpaca-chinese-7b": Preset(
+        id="hfl/chinese-alpaca-lora-7b",
+        description="中文 Alpaca，原项目的基座之一；以适配器发布",
+        licence="LLaMA License (non-commercial)",
+        parameters=6_885_494_784,
+        layers=32,
+        hidden=4096,
+        vocabulary=49_954,
+        format="med_template",
+        start="<s>",
+        ends=("</s>",),
+        formerly=("ziqingyang/chinese-alpaca-lora-7b",),
+        notes="是 llama-7b 上的 LoRA，词表扩到 49,954，词嵌入与输出层存在适配器里；先合并，或叠着用：--adapter A+B",
+    ),
+    "chatglm-6b": Preset(
+        id="zai-org/chatglm-6b",
+        description="ChatGLM-6B-Med 的基座",
+        licence="ChatGLM-6B License",
+        parameters=6_173_286_400,
+        layers=28,
+        hidden=4096,
+        vocabulary=130_528,
+        start="[gMASK]<sop>",
+        ends=("<eop>",),
+        targets=("query_key_value",),
+        formerly=("THUDM/chatglm-6b",),
+        remote_code=True,
+        notes="prefix-LM，远程代码是为 transformers 4.27 写的；各版编号不同（130528 或 150528）。请用 glm-4-9b",
+    ),
+    "llama-3-8b": Preset(
+        id="meta-llama/Meta-Llama-3-8B-Instruct",
+        description="英文为主的指令模型",
+        licence=_LLAMA,
+        parameters=8_030_261_248,
+        layers=32,
+        hidden=4096,
+        vocabulary=128_256,
+        start="<|begin_of_text|>",
+        ends=("<|eot_id|>", "<|end_of_text|>"),
+        gated=True,
+    ),
+    "internlm3-8b": Preset(
+        id="internlm/internlm3-8b-instruct",
+        description="书生·浦语，中文对话模型",
+        licence=_APACHE,
+        parameters=8_804_241_408,
+        layers=48,
+        hidden=4096,
+        vocabulary=128_512,
+        start="<s>",
+        ends=("<|im_end|>", "</s>"),
+        notes="transformers 自带的类；1、2 代只有远程代码，请换用 3 代",
+    ),
+    "minicpm3-4b": Preset(
+        id="openbmb/MiniCPM3-4B",
+        description="面壁小钢炮，中文对话模型",
+        licence=_APACHE,
+        parameters=4_073_875_968,
+        layers=62,
+        hidden=2560,
+        vocabulary=73_448,
+        start="<s>",
+        ends=("<|im_end|>", "</s>"),
+        targets=("q_b_proj", "kv_b_proj"),
+        notes="transformers 自带的类；config.json 里没有 model_type，按 architectures 认",
+    ),
+    "baichuan2-7b": Preset(
+        id="baichuan-inc/Baichuan2-7B-Chat",
+        description="百川 2，中文对话模型",
+        licence="Baichuan2 Community License",
+        parameters=7_505_973_248,
+        layers=32,
+        hidden=4096,
+        vocabulary=125_696,
+        ends=("</s>",),
+        targets=("W_pack",),
+        remote_code=True,
+        notes="先转成 LLaMA 的形状：bentsao bases convert baichuan2-7b --out DIR，就不需要远程代码",
     ),
 }
 """The bases by short name, the default first."""
@@ -171,3 +299,20 @@ def find_preset(name: str) -> Preset | None:
         if name.lower() in (known.lower() for known in (short, preset.id, *preset.formerly)):
             return preset
     return None
+
+
+_ALPACA = "hfl/chinese-alpaca-lora-7b"
+PUBLISHED: dict[str, Published] = {
+    "thinksoso/lora-llama-med": Published(base="huggyllama/llama-7b", format="med_template"),
+    "lovepon/lora-llama-literature": Published(base="huggyllama/llama-7b", format="literature_template"),
+    "lovepon/lora-alpaca-med": Published(base="huggyllama/llama-7b", format="med_template", after=_ALPACA),
+    "lovepon/lora-alpaca-med-alldata": Published(base="huggyllama/llama-7b", format="med_template", after=_ALPACA),
+    "lovepon/lora-bloom-med-bloom": Published(base="bigscience/bloomz-7b1", format="bloom_deploy"),
+}
+"""The original's adapters by Hugging Face id. They hold no chat format, and as base a folder of who tuned them."""
+
+
+def find_published(name: str) -> Published | None:
+    """The original's adapter of that hub id, or that lies in a folder of its name; None for others."""
+    last = name.rstrip("/").rpartition("/")[2].lower()
+    return next((known for hub_id, known in PUBLISHED.items() if hub_id.lower().rpartition("/")[2] == last), None)

@@ -23,6 +23,9 @@ _MARK = re.compile(r"<[|｜].*[|｜]>|<{1,2}/?\w+_\w+>{1,2}|<</?\w+>>|</?think>|
 r"""Added tokens that act as control though the tokenizer does not call them special: `<start_of_turn>`, `<|im_start|>`,
 `[INST]`, `<<SYS>>`, `<think>`. All others, such as Gemma's `\n\n` and `<sub>`, are text."""
 
+_ENDS = ("<|endoftext|>", "<|endofutterance|>", "<|im_end|>", "<|eot_id|>", "<end_of_turn>", "<eop>")
+"""Marks that end a turn or a text in all bases that have them; 活字 and others name them nowhere as such."""
+
 _ANCHORS = ("\n", "。", "0")
 """What stands before a continuation while it is encoded; the first that does not merge with the text is used."""
 
@@ -36,11 +39,17 @@ class HFTokens:
 
     template: the text of the base's chat template; None takes the tokenizer's own (which may be none either).
     end_id: used where the tokenizer names no end of text; usually from the model's generation config.
+    stated: all end tokens that the model's own configuration names.
     Raises ModelError when there is no end token at all.
     """
 
     def __init__(
-        self, tokenizer: PreTrainedTokenizerBase, *, template: str | None = None, end_id: int | None = None
+        self,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        template: str | None = None,
+        end_id: int | None = None,
+        stated: Sequence[int] = (),
     ) -> None:
         self.tokenizer = tokenizer
         self.template = template or (tokenizer.get_chat_template() if tokenizer.chat_template else None)
@@ -56,6 +65,9 @@ class HFTokens:
         """Padding is masked and never a target, so any id will do; some bases' own pad id has no row in the model."""
         self.start_ids = self._find_start()
         self.control_ids = self._find_control()
+        self._stated = tuple(stated)
+        self.stop_ids = self._find_stops()
+        self._think_start, self._think_end = (self._marked(mark) for mark in ("<think>", "</think>"))
 
     def __len__(self) -> int:
         """The size of the vocabulary with all added tokens."""
@@ -63,7 +75,7 @@ class HFTokens:
 
     def with_template(self, template: str) -> HFTokens:
         """The same tokenizer with another chat template."""
-        return HFTokens(self.tokenizer, template=template, end_id=self.end_id)
+        return HFTokens(self.tokenizer, template=template, end_id=self.end_id, stated=self._stated)
 
     def _find_start(self) -> tuple[int, ...]:
         """What the tokenizer itself puts before a text: Gemma and LLaMA their BOS, BLOOM and Qwen nothing."""
@@ -86,6 +98,16 @@ class HFTokens:
         unknown = {cast("int | None", tokenizer.unk_token_id)} - {self.end_id}
         return frozenset({*special, *marks, self.end_id} - unknown.intersection(self._raw("\U0010fffd")))
 
+    def _find_stops(self) -> frozenset[int]:
+        """What ends an answer: the end of text, what the model's configuration names, and known ends of turns.
+
+        A stated id that is no control token, or is where a text starts, is another's: the LLaMA of 2023 states such.
+        """
+        start = cast("int | None", self.tokenizer.bos_token_id)
+        stated = {number for number in self._stated if number in self.control_ids} - {*self.start_ids, start}
+        known = {number for number in self.control_ids if self._written({number})[0] in _ENDS}
+        return frozenset({self.end_id, *known} | cast("set[int]", stated))
+
     def encode(self, text: str, *, control: bool = False, after: bool = False) -> list[int]:
         """Token ids without start or end. `control`: read control tokens in the text; else they are spelt out.
 
@@ -105,6 +127,14 @@ class HFTokens:
         """The text, control tokens left out."""
         kept = [number for number in ids if number not in self.control_ids]
         return cast(str, self.tokenizer.decode(kept, clean_up_tokenization_spaces=False))
+
+    def answer(self, ids: Sequence[int]) -> str:
+        """The text of an answer, without what a thinking model thought before it; empty while it still thinks."""
+        kept = list(ids)
+        if self._think_end in kept:
+            last = len(kept) - 1 - kept[::-1].index(self._think_end)
+            return self.decode(kept[last + 1 :]).lstrip("\n")
+        return "" if self._think_start in kept else self.decode(kept)
 
     def apply_template(self, messages: Sequence[Message], *, ask: bool) -> str:
         """The messages through the base's chat template; `ask` adds what opens the answer. Raises ModelError."""
@@ -138,6 +168,11 @@ class HFTokens:
             if ids[: len(known)] == known:
                 return ids[len(known) :]
         return self._raw(text)
+
+    def _marked(self, mark: str) -> int:
+        """The id of a control mark; -1 where the tokenizer has none."""
+        number = cast("int | None", self.tokenizer.convert_tokens_to_ids(mark))
+        return number if number in self.control_ids and self._written({number})[0] == mark else -1
 
     def _written(self, ids: set[int] | frozenset[int]) -> list[str]:
         return [cast(str, self.tokenizer.convert_ids_to_tokens(number)) for number in ids]

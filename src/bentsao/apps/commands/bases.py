@@ -1,23 +1,26 @@
-"""`bentsao bases`: which base models there are, fetching one, and what one is."""
+"""`bentsao bases`: which base models there are, fetching one, what one is, and what is wrong with it."""
 
 from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import App, Parameter
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
-from bentsao.core.errors import MissingError
+from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import read_json
 
 if TYPE_CHECKING:
     from bentsao.models.fetching import Located
+    from bentsao.models.presets import Preset
 
-app = App(name="bases", help="基座模型：列出、下载、查看。")
+app = App(name="bases", help="基座模型：列出、检查、下载、查看、转换。")
 
 AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
 Name = Annotated[str, Parameter(help="预设名（如 embedded）、Hugging Face 编号或目录")]
@@ -30,9 +33,13 @@ def list_bases(*, as_json: AsJson = False) -> None:
     from bentsao.models.presets import BASES
 
     here = {name: find_here(name) is not None for name in BASES}
+    memory = {name: _memory(base) for name, base in BASES.items()}
     if as_json:
         _print_json(
-            [{"name": name, "here": here[name], **base.model_dump(mode="json")} for name, base in BASES.items()]
+            [
+                {"name": name, "here": here[name], **base.model_dump(mode="json"), "memory_bytes": memory[name]}
+                for name, base in BASES.items()
+            ]
         )
         return
     table = Table("名字", "编号", "参数量", "许可", "在本机", "说明", title="基座模型")
@@ -42,6 +49,74 @@ def list_bases(*, as_json: AsJson = False) -> None:
         licence = f"{base.licence}{'（须先同意）' if base.gated else ''}"
         table.add_row(name, base.id, size(base.parameters), licence, "是" if here[name] else "", base.description)
     Console().print(table)
+    use = Table("名字", "对话格式", "特殊符", "LoRA 的注意力层", "16/8/4 位（GB）", "须知", title="怎么用")
+    for column in use.columns:
+        column.overflow = "fold"
+    for name, base in BASES.items():
+        marks = " ".join(filter(None, [base.start, "…", *base.ends]))
+        size_of = " / ".join(f"{count / 1e9:.1f}" for count in memory[name].values())
+        kind = base.format or ("plain" if name == "embedded" else "base")
+        use.add_row(name, kind, escape(marks), " ".join(base.targets), size_of, base.notes)
+    Console().print(use)
+
+
+def _memory(base: Preset) -> dict[str, int]:
+    """Bytes of the weights in 16, 8 and 4 bits."""
+    from bentsao.models.machine import weight_bytes
+
+    return {bits: weight_bytes(base, way) for bits, way in (("16", "bfloat16"), ("8", "8bit"), ("4", "4bit"))}
+
+
+@app.command(name="check")
+def check_base(
+    name: Name = "embedded",
+    *,
+    trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False,
+    as_json: AsJson = False,
+) -> None:
+    """训练之前检查基座：只读配置与分词器，说出每一处不合。
+
+    有错误时退出码为 1。不下载权重；还不在本机的，只取配置与分词器的小文件。
+    """
+    from bentsao.models.checking import check_base as check
+    from bentsao.models.fetching import locate
+
+    located = locate(name, report, weights=False)
+    findings = check(located, trust_remote_code=trust_remote_code)
+    bad = sum(finding.level == "error" for finding in findings)
+    if as_json:
+        told = [finding.model_dump() for finding in findings]
+        _print_json({"name": located.name, "folder": str(located.folder), "usable": not bad, "findings": told})
+    else:
+        console = Console(highlight=False)
+        for finding in findings:
+            label, style = LEVELS[finding.level]
+            console.print(f"[{style}]{label}[/] {escape(finding.what)}", soft_wrap=True)
+            if finding.do:
+                console.print(f"     → {escape(finding.do)}", soft_wrap=True)
+        warned = sum(finding.level == "warning" for finding in findings)
+        print(f"{located.name}：{bad} 个错误，{warned} 个警告。" + ("" if bad else "可以使用。"))
+    if bad:
+        sys.exit(1)
+
+
+@app.command(name="convert")
+def convert_base(
+    name: Name,
+    *,
+    out: Annotated[Path, Parameter(help="写到这个新目录")],
+) -> None:
+    """把百川 7B（一代、二代）转成 LLaMA 的形状，此后不需要它的远程代码。"""
+    from bentsao.models.fetching import locate
+    from bentsao.models.llamafying import llamafy
+
+    if out.exists():
+        raise ConfigError(f"{out} 已经存在，没有覆盖它。请用 --out 换一个目录。")
+    llamafy(locate(name, report), out, report)
+    print(f"写好了：{out}。此后用 --base {out}。")
+
+
+LEVELS = {"error": ("错误", "bold red"), "warning": ("警告", "yellow"), "note": ("注意", "dim")}
 
 
 @app.command(name="fetch")
@@ -116,7 +191,8 @@ LABELS = {
 
 def _inspect(located: Located, trust_remote_code: bool) -> dict[str, Any]:
     """What the folder says: its configuration, tokenizer and weights' headers."""
-    from bentsao.models.loading import default_format, load_tokens, stored_parameters
+    from bentsao.models.loading import default_format, load_tokens
+    from bentsao.models.shapes import stored_parameters
 
     config: dict[str, Any] = read_json(located.folder / "config.json")
     config = {**config, **config.get("text_config", {})}

@@ -5,17 +5,20 @@ from __future__ import annotations
 import ipaddress
 import logging
 import os
+import signal
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
 from bentsao.apps.commands.answering import ModelChoice, report
 from bentsao.apps.commands.opening import kb_path
-from bentsao.core.errors import ConfigError, MissingError
+from bentsao.core.errors import BentsaoError, ConfigError, MissingError
 from bentsao.core.files import read_text
 from bentsao.inference.grounded.records import Guard, Policy
 from bentsao.inference.grounded.records import Path as Way
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
 
     from bentsao.apps.server.metrics import Metrics
     from bentsao.apps.server.serving import Ground, Limits, Served, Service
+    from bentsao.apps.server.shelf import Shelf
     from bentsao.inference.engine import Engine
 
 SHIPPED = "bentsao"
@@ -42,6 +46,12 @@ class ServedChoice:
         tuple[str, ...],
         Parameter(help="适配器目录，或 名字=目录；可写多次。不写名字时用目录名；与 --base 都不给时用随项目发布的"),
     ] = ()
+    adapter_folder: Annotated[
+        Path | None,
+        Parameter(
+            help="这个目录下的每个适配器都提供，以目录名为名；服务进行中增减后，POST /v1/adapters/reload 或 SIGHUP 生效"
+        ),
+    ] = None
     base: Annotated[
         str | None,
         Parameter(help="基座；只给它时服务未微调的基座，与 --adapter 同用时换掉适配器记下的基座"),
@@ -207,14 +217,22 @@ def serve(
         logging.basicConfig(format="%(asctime)s %(message)s")
         logging.getLogger("bentsao.server").setLevel(logging.INFO)
     with ExitStack() as stack:
-        models = _models(served, ground, limits, metrics, stack)
+        models, shelf = _models(served, ground, limits, metrics, stack)
         service = Service(models, limits, alert_of, log_text=access.log_text)
         stack.callback(service.close)
         for model in models:
             if model.kind != "base" or len(models) == 1:
                 report(f"打开模型 {model.name}……")
                 model.engine()
-        app = create_app(service, metrics, keys=keys)
+        if shelf is not None:
+            _reload(shelf, service)
+            if not service.served:
+                raise ConfigError(f"{served.adapter_folder} 里没有能用的适配器。请放进一个，或用 --adapter、--base。")
+            if hasattr(signal, "SIGHUP"):
+                # In a thread of its own: what comes is opened, and others are answered meanwhile.
+                again = partial(Thread, target=_reload, args=(shelf, service), daemon=True)
+                signal.signal(signal.SIGHUP, lambda *_: again().start())
+        app = create_app(service, metrics, keys=keys, shelf=shelf)
         page.add_to(app, service, ground, keys, stack)
         report(f"模型：{'、'.join(service.names())}")
         if page.ui:
@@ -225,33 +243,56 @@ def serve(
 
 def _models(
     served: ServedChoice, ground: GroundChoice, limits: Limits, metrics: Metrics, stack: ExitStack
-) -> list[Served]:
-    """The models: of a bundle, or adapters and then the bases they were tuned on, which are opened when first asked."""
+) -> tuple[list[Served], Shelf | None]:
+    """The models: of a bundle, or adapters and then the bases they were tuned on, which are opened when first asked.
+
+    And the folder of adapters that come and go, where there is one.
+    """
     from bentsao.apps.server.serving import Served
+    from bentsao.apps.server.shelf import Shelf
 
     if ground.bundle is not None:
-        return [_bundled(served, ground, limits, metrics, stack)]
+        return [_bundled(served, ground, limits, metrics, stack)], None
     if ground.path == "oracle":
         raise ConfigError("--path oracle 要人给出每个问题的实体，不能用于服务。请换一个。")
     answers = (
         None if ground.no_kb else _grounding(kb_path(ground.kb), Policy(path=ground.path, guard=ground.guard), stack)
     )
+
+    def make(name: str, folder: Path) -> Served:
+        return Served(name, "adapter", served.one(folder, served.base).open, answers, limits, seen=metrics.batch)
+
     choices = {name: served.one(folder, served.base) for name, folder in _adapters(served).items()}
     found = [Served(name, "adapter", one.open, answers, limits, seen=metrics.batch) for name, one in choices.items()]
-    bases = dict.fromkeys(one.without_adapter().base for one in choices.values()) if choices else {served.base: None}
-    for base in bases:
+    shelf = None if served.adapter_folder is None else Shelf(served.adapter_folder, make)
+    # A folder's adapters come and go; the bases they stand on are not served besides.
+    alone = {} if shelf is not None else {served.base: None}
+    for base in dict.fromkeys(one.without_adapter().base for one in choices.values()) or alone:
         if base is None:
             continue
         name = Path(base).name if Path(base).is_dir() else base
         if name in choices:
             raise ConfigError(f"适配器与基座都叫 {name}。请用 --adapter 名字=目录 给适配器换一个名字。")
         found.append(Served(name, "base", served.one(None, base).open, None, limits, seen=metrics.batch))
-    return found
+    return found, shelf
+
+
+def _reload(shelf: Shelf, service: Service) -> None:
+    try:
+        found = shelf.reload(service)
+    except BentsaoError as error:
+        report(f"警告：{error}")
+        return
+    for label, names in (("新来的", found.added), ("换过的", found.changed), ("拿走的", found.removed)):
+        if names:
+            report(f"适配器（{label}）：{'、'.join(names)}")
+    for name, why in found.failed.items():
+        report(f"警告：适配器 {name} 没有打开：{why}")
 
 
 def _adapters(served: ServedChoice) -> dict[str, Path]:
     """The adapters by name. Raises ConfigError for a name that is given twice."""
-    if not served.adapter:
+    if not served.adapter and served.adapter_folder is None:
         shipped = shipped_adapter() if served.base is None else None
         if shipped is None and served.base is None:
             raise ConfigError("没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出基座。")
@@ -282,7 +323,8 @@ def _bundled(served: ServedChoice, ground: GroundChoice, limits: Limits, metrics
     from bentsao.inference.grounded.bundle import open_bundle
 
     assert ground.bundle is not None
-    if ground != GroundChoice(bundle=ground.bundle) or served.adapter or served.base or served.chat_format:
+    more = (served.adapter, served.adapter_folder, served.base, served.chat_format)
+    if ground != GroundChoice(bundle=ground.bundle) or any(more):
         raise ConfigError(
             "--bundle 里已有适配器、对话格式、知识库与策略，不能与 --adapter、--base、--format、--kb、--no-kb、--path、"
             "--guard 同用。请去掉它们，或不用 --bundle。"

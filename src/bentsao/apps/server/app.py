@@ -25,6 +25,7 @@ from bentsao.apps.server.gate import Gate
 from bentsao.apps.server.metrics import Metrics
 from bentsao.apps.server.reading import check
 from bentsao.apps.server.serving import GROUNDED, Served, Service
+from bentsao.apps.server.shelf import Changes, Shelf
 from bentsao.apps.server.wire import (
     ChatCompletion,
     ChatRequest,
@@ -59,8 +60,11 @@ _ANSWER = {
 }
 
 
-def create_app(service: Service, metrics: Metrics, *, keys: Sequence[str] = ()) -> FastAPI:
-    """The application that serves these models. keys: what clients must send one of; none: no key is asked for."""
+def create_app(service: Service, metrics: Metrics, *, keys: Sequence[str] = (), shelf: Shelf | None = None) -> FastAPI:
+    """The application that serves these models.
+
+    keys: what clients must send one of; none: no key is asked for. shelf: adapters that can be changed meanwhile.
+    """
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncGenerator[None]:
@@ -69,9 +73,11 @@ def create_app(service: Service, metrics: Metrics, *, keys: Sequence[str] = ()) 
 
     # Errors as they leave the routes are in OpenAI's form; FastAPI's pages would fetch scripts from elsewhere.
     app = FastAPI(title="本草", version=__version__, lifespan=lifespan, docs_url=None, redoc_url=None)
-    metrics.watch(list(service.served.values()))
+    metrics.watch(lambda: list(service.served.values()))
     _handle_errors(app, metrics)
     _add_routes(app, service, metrics)
+    if shelf is not None:
+        _add_reload(app, service, shelf)
     app.add_middleware(Gate, keys=keys, limits=service.limits, metrics=metrics)
     app.openapi = lambda: _document(app)
     return app
@@ -133,6 +139,17 @@ def _add_routes(app: FastAPI, service: Service, metrics: Metrics) -> None:
     async def prometheus() -> PlainTextResponse:
         """Prometheus 指标。"""
         return PlainTextResponse(metrics.text())
+
+
+def _add_reload(app: FastAPI, service: Service, shelf: Shelf) -> None:
+    # Not async: what comes is opened, which may take a minute, and others are answered meanwhile.
+    @app.post("/v1/adapters/reload", response_model=Changes, responses={each: _ERRORS[each] for each in (401, 503)})
+    def reload() -> Changes:
+        """重读适配器目录：新来的打开，拿走的关掉，换过的换上。"""
+        try:
+            return shelf.reload(service)
+        except MissingError as error:
+            raise ApiError(503, str(error), code="adapters_missing") from None
 
 
 async def _answered(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
@@ -49,8 +49,8 @@ class Metrics:
         self.tokens.labels(model, "prompt").inc(prompt)
         self.tokens.labels(model, "completion").inc(completion)
 
-    def watch(self, served: Sequence[Served]) -> None:
-        """Tell the queues of these models too."""
+    def watch(self, served: Callable[[], Sequence[Served]]) -> None:
+        """Tell the queues of the models that there are then, too."""
         self.registry.register(_Queues(served))
 
     def text(self) -> bytes:
@@ -61,12 +61,12 @@ class Metrics:
 class _Queues:
     """Read when they are asked for."""
 
-    def __init__(self, served: Sequence[Served]) -> None:
+    def __init__(self, served: Callable[[], Sequence[Served]]) -> None:
         self._served = served
 
     def collect(self) -> Iterable[GaugeMetricFamily]:
         gauge = GaugeMetricFamily("bentsao_jobs", "Requests that wait or are worked on", labels=["model", "state"])
-        for model in self._served:
+        for model in self._served():
             gauge.add_metric([model.name, "waiting"], model.batcher.waiting)
             gauge.add_metric([model.name, "working"], model.batcher.working)
         yield gauge

@@ -179,11 +179,11 @@ class Service:
 
     def find(self, name: str | None) -> tuple[Served, bool]:
         """The model of that name, and whether the name asks for grounded answers. Raises MissingError."""
-        if name is None:
+        if name is None and self.served:
             return next(iter(self.served.values())), False
-        if name in self.served:
+        if name is not None and name in self.served:
             return self.served[name], False
-        model = self.served.get(name.removesuffix(GROUNDED))
+        model = self.served.get((name or "").removesuffix(GROUNDED))
         if model is not None and model.grounded:
             return model, True
         raise MissingError(f"没有模型 {name!r}。可用：{'、'.join(self.names())}。")
@@ -191,6 +191,19 @@ class Service:
     def names(self) -> list[str]:
         """Every name that can be asked."""
         return [name for model in self.served.values() for name in _names(model)]
+
+    def put(self, model: Served) -> None:
+        """Serve a model from now on, in the place of one of its name; that one ends the work it has first."""
+        old = self.served.get(model.name)
+        self.served = {**self.served, model.name: model}
+        if old is not None:
+            old.batcher.close()
+
+    def remove(self, name: str) -> None:
+        """Serve a model no more; it ends the work it has first."""
+        old = self.served[name]
+        self.served = {key: model for key, model in self.served.items() if key != name}
+        old.batcher.close()
 
     def submit(self, model: Served, jobs: Sequence[Job]) -> None:
         """Queue the jobs. Raises BusyError, or ClosedError while the server is being stopped."""

@@ -28,11 +28,11 @@ from bentsao.inference.grounded.records import Policy
 from bentsao.knowledge.database import connect_reader, explained
 from bentsao.knowledge.migrations import MIGRATIONS
 from bentsao.knowledge.store import KnowledgeBase
-from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_adapter
+from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME, TOKENIZER_FILES, WEIGHTS_NAME, read_adapter
 
 BUNDLE_NAME = "bundle.json"
 _KB, _POLICY, _ADAPTER = "knowledge_base.sqlite", "policy.json", "adapter"
-_ADAPTER_FILES = (CONFIG_NAME, WEIGHTS_NAME, FORMAT_NAME, MANIFEST_NAME)
+_ADAPTER_FILES = (CONFIG_NAME, WEIGHTS_NAME, FORMAT_NAME, MANIFEST_NAME, *TOKENIZER_FILES)
 
 
 class Contents(Record):
@@ -101,8 +101,8 @@ def make_bundle(adapter: Path, kb: Path, policy: Policy, out: Path) -> Bundle:
     with whole_folder(out) as folder:
         (folder / _ADAPTER).mkdir()
         for name in _ADAPTER_FILES:
-            if (adapter / name).is_file():
-                shutil.copyfile(adapter / name, folder / _ADAPTER / name)
+            if (info.folder / name).is_file():
+                shutil.copyfile(info.folder / name, folder / _ADAPTER / name)
         _copy_kb(kb, folder / _KB)
         write_json(folder / _POLICY, policy.model_dump())
         contents = Contents.of(info.base, info.base_revision, _parts(folder))
