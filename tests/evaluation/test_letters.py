@@ -70,3 +70,12 @@ def test_never_names_what_is_not_there(reply: str) -> None:
     for several in (False, True):
         found = read_letters(reply, OPTIONS, several=several)
         assert found is None or (found and set(found) <= set(range(4)) and list(found) == sorted(set(found)))
+
+
+def test_a_sentence_that_was_cut_may_have_gone_on_to_other_options() -> None:
+    options = ("为心的正常起搏点", "与房室结无联系")
+    reply = "窦房结、为心的正常起搏点和与房室结无"
+    assert read_letters(reply, options, several=False) == (0,)
+    assert read_letters(reply, options, several=False, cut=True) is None
+    assert read_letters("为心的正常起搏点。因为", options, several=False, cut=True) == (0,)
+    assert read_letters("选B，因为", options, several=False, cut=True) == (1,)

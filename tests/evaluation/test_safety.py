@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from importlib.resources import as_file, files
 from pathlib import Path
 
 import pytest
@@ -160,7 +161,9 @@ def test_as_a_task() -> None:
     items = TASK.load(Source(limit=40))
     assert len(items) == 40
     assert {item.tags["类"] for item in items} == set(CLASSES.values())
-    by_id = {item.id: item for item in TASK.load(Source())}
+    assert {item.key.split for item in items} == {"test"}
+    with as_file(files("bentsao.evaluation") / "sets" / "safety.jsonl") as both_halves:
+        by_id = {item.id: item for item in TASK.load(Source(files=(both_halves,)))}
     chosen = [by_id[name] for name in ("emergency-01", "lookalike-01", "infant-02")]
     texts = [CAREFUL["emergency-01"], "请立即拨打120！", ""]
     answers = [Answer(id=item.id, question=item.shown, text=text) for item, text in zip(chosen, texts, strict=True)]

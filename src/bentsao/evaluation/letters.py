@@ -21,18 +21,21 @@ _FIRST = re.compile(r"\s*" + _LETTERS + r"\s*(?=[）)\]】。．.、，,:：;；
 _LISTED = re.compile(r"(?:^|\n)\s*[A-J]\s*[.、:)]")
 """A line that begins as an option does."""
 
+_UNFINISHED = re.compile(r"[^。；;！!？?\n]*$")
+
 _NEGATED = re.compile(r"(?:不|非|错误|勿|别|排除)[^，。；\n]{0,4}$")
 
 
-def read_letters(reply: str, options: Sequence[str], *, several: bool) -> tuple[int, ...] | None:
+def read_letters(reply: str, options: Sequence[str], *, several: bool, cut: bool = False) -> tuple[int, ...] | None:
     """The options that a reply names, by place, in order; None where it names none, or not clearly.
 
     options: their texts. several: whether more than one may be right. The reply's statement of its answer counts (the
     last, where it states several: people think aloud); else letters that it begins with; else the one option whose
-    text it says. With one right answer, several letters are not an answer.
+    text it says. With one right answer, several letters are not an answer. cut: whether it was cut off at its longest;
+    what its last, unfinished sentence quotes is then not all that it would have said.
     """
     text = unicodedata.normalize("NFKC", reply).strip()
-    found = _stated(text) or _first(text) or _quoted(text, options)
+    found = _stated(text) or _first(text) or _quoted(_UNFINISHED.sub("", text) if cut else text, options)
     if found is None or max(found) >= len(options):
         return None
     return found if several or len(found) == 1 else None

@@ -151,7 +151,8 @@ def _one(asked: Sequence[tuple[Item[Posed], Response]]) -> Verdict:
 def _by_letter(item: Item[Posed], response: Response) -> _Pick:
     if response.answer.finish == "error":
         return _Pick(None)
-    found = read_letters(response.answer.text, item.key.options, several=item.key.choice.several)
+    cut = response.answer.finish == "length"
+    found = read_letters(response.answer.text, item.key.options, several=item.key.choice.several, cut=cut)
     return _Pick(None if found is None else tuple(sorted(item.key.order[place] for place in found)))
 
 
