@@ -12,14 +12,16 @@ from typing import Any, cast
 import pytest
 import torch
 
+from bentsao.core.errors import ModelError
 from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
+from bentsao.inference.streaming import RowText
 from bentsao.inference.transformers_engine import TransformersEngine
 from bentsao.models.adapters import load_adapted
 from bentsao.models.checking import check_base
 from bentsao.models.fetching import locate
-from bentsao.models.loading import Base, load_base
+from bentsao.models.loading import Base, load_base, load_tokens, resolve_format
 from bentsao.models.merging import merge_adapter
 from bentsao.tuning.recipe import load_recipe
 from bentsao.tuning.run import tune
@@ -105,3 +107,27 @@ def test_what_only_a_system_has(tmp_path: Path) -> None:
         base = load_base(str(SYSTEMS[system](tmp_path / system)), device="cpu")
         found = stop_ids(base.default_format, base.tokens)
         assert set(base.tokens.tokenizer.convert_ids_to_tokens(sorted(found))) == marks, system
+
+
+def test_qwen_thinks_if_it_is_let(tmp_path: Path) -> None:
+    tokens = load_tokens(str(SYSTEMS["qwen3"](tmp_path / "qwen3")))
+    question = [Message(role="user", content="感冒怎么办？")]
+    at_once, thinking = resolve_format("base", tokens), resolve_format("base-thinking", tokens)
+    thought = tokens.encode("<think>\n\n</think>\n\n", control=True)
+    assert prompt_ids(question, at_once, tokens) == [*prompt_ids(question, thinking, tokens), *thought]
+    assert at_once.hash != thinking.hash
+
+    said = tokens.encode("<think>\n是感冒。\n</think>\n\n多喝水。", control=True)
+    assert tokens.answer(said) == "多喝水。"
+    assert tokens.answer(said[:5]) == "", "it still thinks"
+    assert tokens.answer(tokens.encode("多喝水。")) == "多喝水。"
+    sent: list[str] = []
+    text = RowText(tokens.answer, lambda _, piece: sent.append(piece), 0)
+    for token in said:
+        text.add(token)
+    text.end()
+    assert "".join(sent) == "多喝水。"
+
+    other = load_tokens(str(SYSTEMS["llama3"](tmp_path / "llama3")))
+    with pytest.raises(ModelError, match="enable_thinking"):
+        resolve_format("base-thinking", other)

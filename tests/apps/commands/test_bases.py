@@ -14,6 +14,7 @@ from bentsao.models import embedded
 from bentsao.models.presets import BASES
 from tests.doubles import TEMPLATE, tiny_base_folder
 from tests.models.hub import COMMIT, serving
+from tests.systems import SYSTEMS, baichuan
 
 Run = Callable[..., Any]
 
@@ -52,6 +53,9 @@ def test_list_tells_what_is_here(run: Run, monkeypatch: pytest.MonkeyPatch):
     assert [row["name"] for row in run("list", "--json") if row["here"]] == ["embedded"]
     table = run("list")
     assert all(base.id in table and base.description in table for base in BASES.values())
+    memory = {row["name"]: row["memory_bytes"] for row in run("list", "--json")}
+    assert memory["llama-7b"]["16"] == 2 * BASES["llama-7b"].parameters
+    assert memory["llama-7b"]["4"] < memory["llama-7b"]["8"] < memory["llama-7b"]["16"]
 
 
 def test_fetch_converts_the_embedded_base(run: Run, monkeypatch: pytest.MonkeyPatch):
@@ -104,3 +108,20 @@ def test_unknown_names_are_refused(run: Run):
 @pytest.mark.parametrize(("count", "text"), [(268_098_176, "268M"), (999_885_952, "1.0B"), (8_190_735_360, "8.2B")])
 def test_size(count: int, text: str):
     assert size(count) == text
+
+
+def test_check_tells_and_ends_with_1_where_it_cannot_be_used(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = SYSTEMS["decapoda"](tmp_path / "decapoda")
+    assert "0 个错误" in run("check", str(folder))
+    found = run("check", str(folder), "--json")
+    assert found["usable"]
+    assert {item["level"] for item in found["findings"]} == {"warning", "note"}
+    published = baichuan(tmp_path / "baichuan")
+    with pytest.raises(SystemExit) as caught:
+        run("check", str(published))
+    assert caught.value.code == 1
+    assert "bentsao bases convert" in capsys.readouterr().out
+    run("convert", str(published), "--out", str(tmp_path / "converted"))
+    assert "0 个错误" in run("check", str(tmp_path / "converted"))
