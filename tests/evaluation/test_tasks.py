@@ -56,7 +56,13 @@ def test_open_silence_is_worth_nothing() -> None:
 def test_open_a_parrot_and_a_repeater_are_seen() -> None:
     parrot = scores(TASKS["open"], OPEN, BROKEN["parrot"])
     assert value(parrot, "echoes") == 1
-    assert value(parrot, "chrf") < 0.3
+    assert [value(parrot, name) for name in ("bleu", "rouge_l", "chrf")] == [0, 0, 0]
+    for say in (BROKEN["agreeing"], lambda item: f"{item.shown}我不知道。"):
+        assert value(scores(TASKS["open"], OPEN, say), "rouge_l") < 0.15, "the question's words are no answer"
+    short = Item("s", "s", user("先吃药还是先吃饭？"), None, reference="先吃饭")
+    assert value(scores(TASKS["open"], [short], lambda _: "先吃饭"), "chrf") == pytest.approx(1)
+    # Who says the question again and then answers it has answered.
+    assert value(scores(TASKS["open"], OPEN, lambda item: f"{item.shown}{REFERENCE}"), "chrf") > 0.95
     repeater = scores(TASKS["open"], OPEN, BROKEN["repeating"])
     assert (value(repeater, "repeats"), value(repeater, "ended")) == (1, 0)
     assert value(repeater, "distinct_2") < 0.05

@@ -75,7 +75,7 @@ def _turn(number: int) -> str:
 def _one(item: Item[Gold | None], response: Response) -> Verdict:
     if broken := failed(item, response):
         return broken
-    scores = form_scores(item, response) | nearness_scores(without_marks(response.answer.text), item.reference)
+    scores = form_scores(item, response) | nearness_scores(item, without_marks(response.answer.text))
     found = verdict(item, response)
     if item.key is None:
         return found.model_copy(update={"scores": scores})

@@ -51,7 +51,7 @@ def _one(item: Item[None], response: Response) -> Verdict:
     scores = reference_scores(item, response)
     if broken := failed(item, response):
         return broken.model_copy(update={"scores": scores})
-    scores |= {**form_scores(item, response), **nearness_scores(response.answer.text, item.reference)}
+    scores |= {**form_scores(item, response), **nearness_scores(item, response.answer.text)}
     said = f"chrF {scores['chrf']:.2f}" if scores.get("chrf") is not None else ""
     return verdict(item, response).model_copy(update={"scores": scores, "said": said})
 

@@ -61,11 +61,27 @@ def form_scores(item: Item[Any], response: Response) -> dict[str, float | None]:
     return scores
 
 
-def nearness_scores(answer: str, reference: str | None) -> dict[str, float | None]:
-    """The scores of NEARNESS; none without a reference."""
+def nearness_scores(item: Item[Any], answer: str) -> dict[str, float | None]:
+    """The scores of NEARNESS; none without a reference.
+
+    References often say the question's words again. To say them is no answer: the question, word by word, is taken out
+    of the answer first, and an answer that only echoes it has 0.
+    """
+    reference = item.reference
     if not reference:
         return {}
-    return {"bleu": bleu(answer, reference), "rouge_l": rouge_l(answer, reference), "chrf": chrf(answer, reference)}
+    said = answer
+    for asked in (*item.history, item.shown):
+        said = _besides(said, asked)
+    return {"bleu": bleu(said, reference), "rouge_l": rouge_l(said, reference), "chrf": chrf(said, reference)}
+
+
+def _besides(answer: str, question: str) -> str:
+    """What an answer says besides the question. Few of its words alone (右边, to 左边还是右边？) can be an answer."""
+    words = question.strip().rstrip("？?。.！!")
+    if echo(answer, question) >= ECHO and 2 * len(answer.strip()) > len(words):
+        return ""
+    return answer.replace(words, "")
 
 
 def reference_scores(item: Item[Any], response: Response) -> dict[str, float | None]:
