@@ -58,8 +58,9 @@ def test_greedy_answers_are_the_references_with_adapters_and_without(
     vllm: type[vllm_double.LLM], folder: Path, adapters: list[Path]
 ) -> None:
     said: list[list[Generated]] = []
-    for adapter in (*adapters, None):
-        engine, reference = opened("vllm", folder, adapter), opened("transformers", folder, adapter)
+    engines = {adapter: opened("vllm", folder, adapter) for adapter in (*adapters, None)}
+    for adapter, engine in engines.items():
+        reference = opened("transformers", folder, adapter)
         prompts = prompts_of(engine)
         said.append(engine.generate(prompts, GREEDY))
         assert said[-1] == reference.generate(prompts, GREEDY)
@@ -117,10 +118,12 @@ def test_streamed_pieces_are_the_answers_and_what_is_called_off_ends(vllm: type[
     assert found[1].ids == whole[1].ids[:5]
     assert [found[row] for row in (0, 2, 3)] == [whole[row] for row in (0, 2, 3)]
     assert ["".join(pieces) for pieces in told] == [generated.text for generated in found]
+    assert len(vllm.opened[0].llm_engine.aborted) == 1, "vLLM was told"
     before = vllm.opened[0].llm_engine.steps
     with pytest.raises(KeyboardInterrupt):
         engine.generate(prompts, GREEDY, on_text=interrupt)
     assert vllm.opened[0].llm_engine.steps == before + 1
+    assert len(vllm.opened[0].llm_engine.aborted) == 1 + len(prompts)
     assert engine.generate(prompts, GREEDY) == whole, "nothing is left over from what was interrupted"
 
 
