@@ -249,7 +249,7 @@ class CTranslate2Engine:
 
 def _beginning(asked: Sequence[Sequence[str]], window: int | None) -> list[str]:
     """What all these prompts begin with, to be read once; none where that is not worth it or leaves the window."""
-    first, last = min(asked), max(asked)
+    first, last = min(map(list, asked)), max(map(list, asked))
     # Two tokens are left of each: with one alone, CTranslate2 takes the others' prompts for answers.
     most = min(map(len, asked)) - 2
     same = next((at for at in range(most) if first[at] != last[at]), max(0, most))

@@ -177,8 +177,8 @@ def _special_ids(base: Opened) -> Iterator[Finding]:
     if base.tokens is None:
         return
     tokenizer = base.tokens.tokenizer
-    start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
-    unknown = tokenizer.unk_token_id
+    own: Any = tokenizer  # whose ids transformers types as anything
+    start, end, pad, unknown = own.bos_token_id, own.eos_token_id, own.pad_token_id, own.unk_token_id
     if end is None:
         yield Finding(
             level="warning",

@@ -90,8 +90,9 @@ def mend_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
 
     So what is saved of it is right, and other programs that read it stop where they should.
     """
-    control = {*tokenizer.all_special_ids, *cast(Any, tokenizer).added_tokens_decoder}
-    start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
+    own = cast(Any, tokenizer)
+    control = {*own.all_special_ids, *own.added_tokens_decoder}
+    start, end, unknown = own.bos_token_id, own.eos_token_id, own.unk_token_id
     for config in (model.config, model.generation_config):
         for name, right, other in (("bos_token_id", start, end), ("eos_token_id", end, start)):
             said = getattr(config, name, None)
