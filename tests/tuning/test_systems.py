@@ -114,7 +114,8 @@ def test_qwen_thinks_if_it_is_let(tmp_path: Path) -> None:
     question = [Message(role="user", content="感冒怎么办？")]
     at_once, thinking = resolve_format("base", tokens), resolve_format("base-thinking", tokens)
     thought = tokens.encode("<think>\n\n</think>\n\n", control=True)
-    assert prompt_ids(question, at_once, tokens) == [*prompt_ids(question, thinking, tokens), *thought]
+    thinks = tokens.with_template(str(thinking.base_template))
+    assert prompt_ids(question, at_once, tokens) == [*prompt_ids(question, thinking, thinks), *thought]
     assert at_once.hash != thinking.hash
 
     said = tokens.encode("<think>\n是感冒。\n</think>\n\n多喝水。", control=True)

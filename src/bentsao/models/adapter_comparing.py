@@ -21,8 +21,10 @@ class LayerDifference(Record):
 
 
 class Difference(Record):
-    """config: what differs, as (key, first, second). layers: every layer that either changes. only_a, only_b: layers
-    that one alone changes. whole: weights saved whole that differ or that one alone has. total: over all layers.
+    """config: what differs of what matters, as (key, first, second). layers: every layer that either changes.
+
+    only_a, only_b: layers that one alone changes. whole: weights saved whole that differ or that one alone has.
+    total: over all layers.
     """
 
     config: tuple[tuple[str, str, str], ...]
@@ -37,8 +39,7 @@ def compare_adapters(first: Path, second: Path) -> Difference:
     """Compare two adapters of any age; of other bases, they differ in every layer. Errors as `read_adapter_files`."""
     a, b = read_adapter_files(first), read_adapter_files(second)
     layers = tuple(_layer(module, a, b) for module in sorted(a.changes.keys() | b.changes.keys()))
-    keys = sorted(a.config.keys() | b.config.keys())
-    differing = [key for key in keys if _said(a, key) != _said(b, key)]
+    differing = [key for key in _KEYS if _said(a, key) != _said(b, key)]
     return Difference(
         config=tuple((key, _said(a, key), _said(b, key)) for key in differing),
         layers=layers,
@@ -47,6 +48,14 @@ def compare_adapters(first: Path, second: Path) -> Difference:
         whole=tuple(name for name in sorted(a.whole.keys() | b.whole.keys()) if not _same(a, b, name)),
         total=_combined("全部", *zip(*((layer.a, layer.b, layer.apart) for layer in layers), strict=True)),
     )
+
+
+_KEYS = (
+    "peft_type", "base_model_name_or_path", "revision", "r", "lora_alpha", "lora_dropout", "use_rslora", "use_dora",
+    "bias", "fan_in_fan_out", "target_modules", "modules_to_save", "layers_to_transform", "rank_pattern",
+    "alpha_pattern",
+)  # fmt: skip
+"""What of a configuration decides what an adapter is; what is false or empty is the same as what is not there."""
 
 
 def _layer(module: str, first: Adapter, second: Adapter) -> LayerDifference:
@@ -68,7 +77,7 @@ def _combined(name: str, a: Sequence[float], b: Sequence[float], apart: Sequence
 
 def _said(adapter: Adapter, key: str) -> str:
     value = adapter.config.get(key)
-    return str(sorted(value) if isinstance(value, list) else value)
+    return str(sorted(value) if isinstance(value, list) else value) if value else "—"
 
 
 def _same(first: Adapter, second: Adapter, name: str) -> bool:

@@ -148,15 +148,19 @@ def locate_base(info: AdapterInfo, base: str | None, report: Callable[[str], Non
 def adapter_tokens(located: Located, info: AdapterInfo, plain: HFTokens, *, trust_remote_code: bool) -> HFTokens:
     """The tokens that an adapter was tuned with, `plain` being those of its base.
 
-    An adapter that saves the embeddings brings the tokenizer of an enlarged vocabulary. The chat template is the one
-    stored in the adapter; the base's may have changed since.
+    An adapter that saves the embeddings brings the tokenizer of an enlarged vocabulary.
     """
     own = plain
     if info.words is not None and info.own_tokens:
         own = open_tokens(located, trust_remote_code, folder=info.folder)
+    return with_own_template(own, info)
+
+
+def with_own_template(tokens: HFTokens, info: AdapterInfo) -> HFTokens:
+    """The tokens with the chat template that the adapter was tuned with; the base's may have changed since."""
     if info.chat_format is not None and info.chat_format.base_template is not None:
-        return own.with_template(info.chat_format.base_template)
-    return own
+        return tokens.with_template(info.chat_format.base_template)
+    return tokens
 
 
 def _saved_words(shapes: dict[str, tuple[int, ...]]) -> int | None:

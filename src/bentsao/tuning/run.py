@@ -61,6 +61,8 @@ class Prepared:
 
 def prepare(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
     """Read, split and render the recipe's data. Raises DataError or ConfigError when nothing can be learnt from it."""
+    # The format's own text counts, as it does in inference: with thinking on, or from a file, it is not the base's.
+    tokens = tokens.with_template(chat_format.base_template) if chat_format.base_template else tokens
     material = gather(recipe.data, recipe.training.seed)
     for line in material.notes:
         reporter.note(line)
