@@ -194,6 +194,11 @@ class Worker:
         self._pipe.send(case)
         return self._pipe.recv()
 
+    def end(self) -> None:
+        """No more cases."""
+        self._pipe.send(None)
+        self._process.join(30)
+
 
 def table(runs: dict[Case, list[Run]]) -> str:
     """Medians, as Markdown."""
@@ -235,8 +240,12 @@ def main() -> None:
             print(f"{number + 1}. {case}: {done.tokens_a_second:.1f} tokens/s {load}", file=sys.stderr, flush=True)
         print(f"after {number + 1} rounds\n{table(runs)}", flush=True)
     if args.agreement:
-        exact = Worker("ctranslate2 float32", args).run(Case("ctranslate2 float32", 32)).answers
+        worker = Worker("ctranslate2 float32", args)
+        exact = worker.run(Case("ctranslate2 float32", 32)).answers
         print("int8 against float32:", agreement(runs[Case("ctranslate2 int8", 32)][0].answers, exact))
+        worker.end()
+    for worker in workers.values():
+        worker.end()
     if args.out:
         found = {
             str(case): [{**asdict(one), "answers": len(one.answers)} for one in done] for case, done in runs.items()
