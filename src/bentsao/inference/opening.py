@@ -150,5 +150,5 @@ def _open_converted(model: _Model, precision: Precision) -> Engine:
     )
     plain = open_tokens(model.located, model.trust_remote_code)
     own = plain if model.info is None else with_own_template(plain, model.info)
-    tokens, chosen = model.dress(own, default_format(plain, model.located.preset))
+    tokens, chosen = model.dress(own, default_format(plain, model.located.preset, model.located.folder))
     return CTranslate2Engine(folder, account, tokens, chosen, name=model.name("ctranslate2", precision))

@@ -1,4 +1,4 @@
-"""A whole tuning run: recipe → adapter folder. The one entry of this room; reads top to bottom."""
+"""A whole tuning run: recipe → adapter or model folder. The one entry of this room; reads top to bottom."""
 
 from __future__ import annotations
 
@@ -7,30 +7,34 @@ import random
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import nn
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_text
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import Tokens
-from bentsao.models.adapters import MANIFEST_NAME
+from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME
 from bentsao.models.loading import Base, load_base, resolve_format
 from bentsao.models.machine import choose_dtype
 from bentsao.models.tokens import HFTokens
-from bentsao.tuning.adapter import write_adapter
+from bentsao.tuning.adapter import Papers, write_result
 from bentsao.tuning.checkpoints import open_run, run_folder
-from bentsao.tuning.data import Material, gather
-from bentsao.tuning.loop import EvalRecord, Job, Outcome, Reporter, StepRecord, train
-from bentsao.tuning.lora import add_lora, load_initial, trainable
+from bentsao.tuning.data import gather
+from bentsao.tuning.frozen import keep
+from bentsao.tuning.job import EvalRecord, Job, Outcome, Reporter, StepRecord
+from bentsao.tuning.loop import train
+from bentsao.tuning.lora import add_lora, load_initial, trainable, unfreeze
 from bentsao.tuning.objective import LabelledLoss, check_against_model
 from bentsao.tuning.recipe import DataPart, Recipe
 from bentsao.tuning.rows import Account, Rows, cached_rows, check_not_empty, check_weights
+from bentsao.tuning.texts import gather_texts, pack
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Tokens of one forward where the recipe says nothing: on a CPU larger batches gain nothing and cost memory."""
@@ -51,9 +55,10 @@ class RunReporter(Reporter, Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data ready for training: the rows of both parts, and what they were made from."""
+    """Data ready for training: the rows of both parts, and what they were made from (files: SHA-256 by path)."""
 
-    material: Material
+    files: dict[str, str]
+    valid_ids: list[str]
     chat_format: ChatFormat
     train: Rows
     valid: Rows
@@ -61,17 +66,37 @@ class Prepared:
 
 def prepare(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
     """Read, split and render the recipe's data. Raises DataError or ConfigError when nothing can be learnt from it."""
+    if recipe.data.kind == "text":
+        prepared = _prepare_texts(recipe, tokens, chat_format, reporter)
+    else:
+        prepared = _prepare_conversations(recipe, tokens, chat_format, reporter)
+    check_not_empty(prepared.train, recipe.data.cutoff)
+    check_weights(prepared.train.account, recipe.training.part_weights)
+    reporter.prepared(prepared.train.account, prepared.valid.account)
+    return prepared
+
+
+def _prepare_conversations(
+    recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter
+) -> Prepared:
     material = gather(recipe.data, recipe.training.seed)
     for line in material.notes:
         reporter.note(line)
     # Validation on the way reads the first rows only, so they must be a fair sample.
     random.Random(recipe.training.seed).shuffle(material.valid)
     train_rows = _rows(material.train, recipe.data, chat_format, tokens, reporter)
-    check_not_empty(train_rows, recipe.data.cutoff)
-    check_weights(train_rows.account, recipe.training.part_weights)
     valid_rows = _rows(material.valid, recipe.data, chat_format, tokens, reporter)
-    reporter.prepared(train_rows.account, valid_rows.account)
-    return Prepared(material, chat_format, train_rows, valid_rows)
+    return Prepared(material.files, sorted(c.id for c in material.valid), chat_format, train_rows, valid_rows)
+
+
+def _prepare_texts(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
+    texts = gather_texts(recipe.data, recipe.training.seed)
+    reporter.note(f"继续预训练：{len(texts.train)} 篇用来学，{len(texts.valid)} 篇用来验证")
+    train_rows, valid_rows = (
+        pack(part, tokens, length=recipe.data.cutoff, progress=reporter.tokenising)
+        for part in (texts.train, texts.valid)
+    )
+    return Prepared(texts.files, sorted(d.id for d in texts.valid), chat_format, train_rows, valid_rows)
 
 
 def tune(
@@ -85,6 +110,7 @@ def tune(
     output = Path(recipe.output)
     _check_output(output, restart)
     refuse_float16(recipe.base.dtype)
+    check_together(recipe, reporter.note)
     accelerator = _accelerator(recipe)
     set_seed(recipe.training.seed)
     base = _load(recipe, accelerator, reporter)
@@ -92,15 +118,7 @@ def tune(
     data = prepare(recipe, base.tokens, chat_format, reporter)
 
     set_seed(recipe.training.seed)
-    model = add_lora(
-        base.model,
-        recipe.lora,
-        quantised=recipe.base.quantization is not None,
-        checkpointing=recipe.training.gradient_checkpointing,
-    )
-    if recipe.lora.init:
-        load_initial(model, Path(recipe.lora.init))
-        reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
+    model = _to_be_tuned(base, recipe, reporter)
     objective = LabelledLoss(model)
     check_against_model(objective, torch.tensor(data.train.rows[0].ids[:64], device=base.device))
     ours, all_parameters = trainable(model)
@@ -121,20 +139,35 @@ def tune(
         resume=resume,
         stop=stop or (lambda: False),
     )
+    if recipe.training.keep_activations:
+        job = replace(job, kept=keep(objective, job, accelerator, reporter.note))
     outcome = train(model, objective, job, accelerator, _Tracked(reporter, accelerator, recipe))
-    if outcome.finished and accelerator.is_main_process:
-        write_adapter(
-            output,
-            model,
-            base,
-            chat_format=chat_format,
-            history=outcome.history,
-            manifest=_manifest(recipe, data, outcome),
-        )
-        _remove_run(folder)
+    if outcome.finished:
+        papers = Papers(base, chat_format, outcome.history, _manifest(recipe, data, outcome))
+        write_result(output, model, papers, accelerator)
+        if accelerator.is_main_process:
+            _remove_run(folder)
     accelerator.wait_for_everyone()
     accelerator.end_training()
     return outcome
+
+
+def _to_be_tuned(base: Base, recipe: Recipe, reporter: RunReporter) -> nn.Module:
+    """The base's model with what is to be tuned by the recipe, and nothing else, asking for gradients."""
+    training = recipe.training
+    if recipe.method == "full":
+        return unfreeze(base.model, checkpointing=training.gradient_checkpointing, lowest=training.lowest_layer)
+    model = add_lora(
+        base.model,
+        recipe.lora,
+        quantised=recipe.base.quantization is not None,
+        checkpointing=training.gradient_checkpointing,
+        lowest=training.lowest_layer,
+    )
+    if recipe.lora.init:
+        load_initial(model, Path(recipe.lora.init))
+        reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
+    return model
 
 
 def peak_memory() -> int:
@@ -170,15 +203,36 @@ def _rows(
     return rows
 
 
+def check_together(recipe: Recipe, note: Callable[[str], None]) -> None:
+    """Raises ConfigError for settings that make no sense together; what is unwise is noted."""
+    training = recipe.training
+    full, quantised = recipe.method == "full", recipe.base.quantization is not None
+    if full and quantised:
+        raise ConfigError('量化的权重不能全部微调。请去掉 base.quantization，或用 method = "lora"。')
+    if full and recipe.lora.init:
+        raise ConfigError('method = "full" 不写适配器，lora.init 没有意义。请去掉它，或先把适配器合并进基座。')
+    if training.shard and quantised:
+        raise ConfigError("量化的权重不能分片（training.shard）。4bit 的基座每张卡放一份即可，请去掉 training.shard。")
+    if training.keep_activations and not training.lowest_layer:
+        raise ConfigError(
+            "training.keep_activations 只在下面的层不动时有用。请同时设 training.lowest_layer（大于 0）。"
+        )
+    if full and training.learning_rate > 1e-4:
+        note(f"警告：全参数微调的学习率 {training.learning_rate:g} 很可能太大，常用 1e-5 到 5e-5")
+
+
 def _check_output(output: Path, restart: bool) -> None:
     if (output / MANIFEST_NAME).is_file() and not run_folder(output).exists() and not restart:
         raise ConfigError(
-            f"{output} 里已有一个训练完的适配器。要重新训练并取代它，请加 --restart；否则请换一个 --output。"
+            f"{output} 里已有一个训练完的结果。要重新训练并取代它，请加 --restart；否则请换一个 --output。"
         )
+    ours = (CONFIG_NAME, MANIFEST_NAME)
     if output.exists() and not (
-        output.is_dir() and ((output / "adapter_config.json").is_file() or not any(output.iterdir()))
+        output.is_dir() and (any((output / name).is_file() for name in ours) or not any(output.iterdir()))
     ):
-        raise ConfigError(f"输出目录 {output} 已存在，而且不是适配器。为免覆盖别的东西，请换一个 --output。")
+        raise ConfigError(
+            f"输出目录 {output} 已存在，而且不是适配器或训练出的模型。为免覆盖别的东西，请换一个 --output。"
+        )
 
 
 def refuse_float16(dtype: str | None) -> None:
@@ -210,8 +264,11 @@ def check_device(wanted: str | None, given: torch.device) -> None:
 
 def _accelerator(recipe: Recipe) -> Accelerator:
     trackers = list(recipe.training.trackers)
+    cpu = recipe.base.device == "cpu" or not torch.cuda.is_available()
+    halves = recipe.method == "full" and recipe.base.dtype is None and not cpu and torch.cuda.is_bf16_supported()
     accelerator = Accelerator(
-        cpu=recipe.base.device == "cpu" or not torch.cuda.is_available(),
+        cpu=cpu,
+        mixed_precision="bf16" if halves else None,
         log_with=cast(Any, trackers) or None,
         project_dir=f"{recipe.output}.logs" if trackers else None,
     )
@@ -226,7 +283,9 @@ def _load(recipe: Recipe, accelerator: Accelerator, reporter: RunReporter) -> Ba
     return load_base(
         recipe.base.name,
         device=str(accelerator.device),
-        dtype=training_dtype(recipe.base.dtype, accelerator.device),
+        # Small changes get lost in 16-bit weights: where they are tuned themselves, they are held in float32, and
+        # `_accelerator` lets the forward compute in bfloat16.
+        dtype=training_dtype(recipe.base.dtype or ("float32" if recipe.method == "full" else None), accelerator.device),
         quantization=recipe.base.quantization,
         trust_remote_code=recipe.base.trust_remote_code,
         report=reporter.note,
@@ -238,8 +297,9 @@ def _open_run(
 ) -> Path | None:
     fingerprint = {
         "基座": [base.name, base.revision, str(base.dtype), recipe.base.quantization],
-        "数据": data.material.files,
+        "数据": data.files,
         "对话格式": data.chat_format.hash,
+        "方法": recipe.method,
         "LoRA": recipe.lora.model_dump(mode="json"),
         "数据设置": recipe.data.model_dump(mode="json"),
         "训练设置": recipe.training.model_dump(mode="json", exclude={"save_every", "trackers", "project", "run_name"}),
@@ -258,10 +318,10 @@ def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any
     valid = [h["valid_loss"] for h in outcome.history if "valid_loss" in h]
     return {
         "recipe": recipe.model_dump(mode="json"),
-        "data": data.material.files,
+        "data": data.files,
         "train": data.train.account.model_dump(mode="json"),
         "valid": data.valid.account.model_dump(mode="json"),
-        "valid_ids": sorted(c.id for c in data.material.valid),
+        "valid_ids": data.valid_ids,
         "steps": outcome.steps,
         "seed": recipe.training.seed,
         "losses": {
