@@ -36,7 +36,13 @@ def main(folder: Path, words: set[str]) -> None:
     # 26 rows in steps of 5: the last step of an epoch has one row, which two processes cannot share. Validation on the
     # way reads one row, so that one of them has none.
     a_job = job(
-        folder, batch_rows=5, epochs=2, part_weights=WEIGHTS, evaluate_every=1, evaluate_rows=1, shard="sharded" in words
+        folder,
+        batch_rows=5,
+        epochs=2,
+        part_weights=WEIGHTS,
+        evaluate_every=1,
+        evaluate_rows=1,
+        shard="sharded" in words,
     )
     a_job = replace(a_job, train=in_parts(rows(26)), valid=in_parts(rows(6, seed=9)))
     if "end" not in words:

@@ -35,7 +35,7 @@ from bentsao.tuning.job import EvalRecord, Job, Outcome, Reporter, StepRecord
 from bentsao.tuning.objective import LabelledLoss, Losses
 from bentsao.tuning.parts import Measured, learnt_by_part, means, no_sums, sums_of, weigh, weight_tensor
 from bentsao.tuning.recipe import TrainingPart
-from bentsao.tuning.sharding import is_sharded, shard, whole
+from bentsao.tuning.sharding import is_sharded, let_go, shard, whole
 
 BEST = "best.safetensors"
 
@@ -88,6 +88,7 @@ def evaluate(objective: LabelledLoss, rows: Sequence[Row], job: Job, accelerator
     sums = no_sums(accelerator.device)
     for places, counts in _deal(range(len(rows)), rows, job, accelerator, is_sharded(objective)):
         sums += sums_of(_losses(objective, rows, places, job, accelerator)) * counts
+    let_go(objective)
     objective.train()
     return _means(sums, learnt_by_part(rows), job, accelerator)
 

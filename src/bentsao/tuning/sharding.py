@@ -11,7 +11,7 @@ from typing import Any, cast
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from bentsao.tuning.layers import layer_stack
@@ -24,6 +24,15 @@ def shard(objective: LabelledLoss, accelerator: Accelerator) -> None:
     for layer in layer_stack(objective.causal).layers:
         fully_shard(layer, mesh=mesh)
     fully_shard(objective, mesh=mesh)
+
+
+def let_go(objective: nn.Module) -> None:
+    """After forwards without a backward: what they put together and kept for one is dealt out again.
+
+    Until then the model's parameters are the whole ones, which are not those that the optimizer knows.
+    """
+    if isinstance(objective, FSDPModule):
+        objective.reshard()
 
 
 def is_sharded(model: nn.Module) -> bool:
