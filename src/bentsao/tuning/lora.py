@@ -81,6 +81,11 @@ def add_lora(
     if lowest:
         targets = paths_from(model, targets, lowest)
     if quantised:
+        for module in model.modules():
+            # On a CPU bitsandbytes lays 4-bit weights out anew at the first forward without gradients, and no gradient
+            # goes through them any more.
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                cast(Any, module).support_avx512bf16_for_cpu = False
         model = cast(PreTrainedModel, prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing))
     elif checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

@@ -133,17 +133,24 @@ class TrainingPart(Record):
         return weights
 
 
+class PreferencePart(Record):
+    """Where `method` is `dpo`: how far the model may go from the reference; smaller lets it go farther."""
+
+    beta: float = Field(default=0.1, gt=0)
+
+
 class Recipe(Record):
     """A whole recipe. `output` is the folder to be written: an adapter, or a whole model where `method` is full."""
 
     output: str = "runs/adapter"
-    method: Literal["lora", "full"] = Field(
-        default="lora", description="lora：只调适配器；full：调全部权重，写出完整的模型目录"
+    method: Literal["lora", "full", "dpo"] = Field(
+        default="lora", description="lora：只调适配器；full：调全部权重，写出完整的模型目录；dpo：用偏好对调适配器"
     )
     base: BasePart = BasePart()
     data: DataPart = DataPart()
     lora: LoraPart = LoraPart()
     training: TrainingPart = TrainingPart()
+    preference: PreferencePart = PreferencePart()
 
 
 def split_mix(item: str) -> tuple[str, float]:

@@ -58,7 +58,9 @@ class Overrides:
     learn_prompt: Annotated[
         bool | int | None, Parameter(name=["--learn-prompt", "--train_on_inputs"], help="是否也学习问题部分")
     ] = None
-    method: Annotated[Literal["lora", "full"] | None, Parameter(help="只调适配器，或调全部权重")] = None
+    method: Annotated[
+        Literal["lora", "full", "dpo"] | None, Parameter(help="调适配器，调全部权重，或用偏好对调适配器（DPO）")
+    ] = None
     kind: Annotated[Literal["conversations", "text"] | None, Parameter(help="数据是对话，还是纯文本（继续预训练）")] = (
         None
     )
@@ -167,6 +169,8 @@ def finetune(
     view = TrainingView(Console())
     first = load_recipe(recipe, overrides.values())
     resolved = load_recipe(recipe, {**original.values(first.data.cutoff, view.note), **overrides.values()})
+    if preview and (resolved.method == "dpo" or resolved.data.kind == "text"):
+        raise ConfigError("--preview 只能看对话数据。")
     if preview:
         _preview(resolved, preview, view)
         return
@@ -186,7 +190,7 @@ def finetune(
     losses = [record["valid_loss"] for record in outcome.history if "valid_loss" in record]
     if len(losses) > 1:
         view.note(f"验证损失 {losses[0]:.4f} → {losses[-1]:.4f}")
-    what, flag = ("适配器", "--adapter") if resolved.method == "lora" else ("模型", "--base")
+    what, flag = ("适配器", "--adapter") if resolved.method != "full" else ("模型", "--base")
     view.note(f"{what}已写入 {resolved.output}。试一试：bentsao infer {flag} {resolved.output}")
 
 
@@ -195,7 +199,7 @@ def _preview(recipe: Any, count: int, view: Any) -> None:
     from bentsao.apps.training_view import preview
     from bentsao.models.fetching import locate
     from bentsao.models.loading import default_format, open_tokens, resolve_format
-    from bentsao.tuning.run import prepare
+    from bentsao.tuning.preparing import prepare
 
     located = locate(recipe.base.name, view.note, weights=False)
     tokens = open_tokens(located, recipe.base.trust_remote_code)
