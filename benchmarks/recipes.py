@@ -19,7 +19,8 @@ from accelerate.utils import set_seed
 from bentsao.core.formats import FORMATS
 from bentsao.models.loading import load_base
 from bentsao.tuning.data import gather
-from bentsao.tuning.loop import EvalRecord, Job, StepRecord, train
+from bentsao.tuning.job import EvalRecord, Job, StepRecord
+from bentsao.tuning.loop import train
 from bentsao.tuning.lora import add_lora
 from bentsao.tuning.objective import LabelledLoss
 from bentsao.tuning.recipe import DataPart, LoraPart, TrainingPart

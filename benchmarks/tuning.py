@@ -122,7 +122,8 @@ def bentsao(args: argparse.Namespace, base: str) -> dict[str, Any]:
     from bentsao.core.formats import FORMATS
     from bentsao.core.records import Conversation, Message
     from bentsao.models.loading import load_base
-    from bentsao.tuning.loop import Job, train
+    from bentsao.tuning.job import Job
+    from bentsao.tuning.loop import train
     from bentsao.tuning.lora import add_lora
     from bentsao.tuning.objective import LabelledLoss
     from bentsao.tuning.recipe import LoraPart, TrainingPart

@@ -13,8 +13,8 @@ from bentsao.apps.cli import COMMANDS, build
 from bentsao.apps.commands.finetune import NO_FLAGS, NO_OVERRIDES
 from bentsao.core.errors import ConfigError
 from bentsao.core.grounding import PARTS
+from bentsao.tuning.checks import refuse_float16
 from bentsao.tuning.recipe import Recipe, load_recipe
-from bentsao.tuning.run import refuse_float16
 from tests.doubles import TEMPLATE, tiny_base_folder
 
 ORIGINAL = [

@@ -12,7 +12,7 @@ from bentsao.core.formats import FORMATS
 from bentsao.core.records import Message
 from bentsao.core.rendering import IGNORE, Row, render
 from bentsao.models.tokens import HFTokens
-from bentsao.tuning.loop import EvalRecord, StepRecord
+from bentsao.tuning.job import EvalRecord, StepRecord
 from bentsao.tuning.rows import Account
 from tests.doubles import tiny_tokenizer
 

@@ -187,9 +187,17 @@ def test_parameters_are_counted_from_the_headers(folder: Path):
     assert stored_parameters(folder) is None
 
 
-def test_quantisation_needs_cuda(folder: Path):
+def test_quantisation_needs_cuda_or_a_cpu():
     with pytest.raises(ConfigError, match="4bit 量化需要 CUDA"):
-        load_base(str(folder), device="cpu", quantization="4bit")
+        loading._quantization_settings("4bit", torch.device("mps"), torch.float16)  # pyright: ignore[reportPrivateUsage]
+
+
+def test_a_base_is_held_in_4_bit_on_a_cpu(folder: Path):
+    pytest.importorskip("bitsandbytes")
+    quantised = load_base(str(folder), device="cpu", quantization="4bit")
+    weights = {name: weight.dtype for name, weight in quantised.model.named_parameters()}
+    assert weights["model.layers.0.mlp.up_proj.weight"] == torch.uint8
+    assert weights["model.embed_tokens.weight"] == torch.float32
 
 
 def test_quantisation_needs_its_package(monkeypatch: pytest.MonkeyPatch):

@@ -18,7 +18,8 @@ from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
 from bentsao.tuning.checkpoints import checkpoints, open_run
-from bentsao.tuning.loop import EvalRecord, Job, StepRecord, learning_rate_shape, train
+from bentsao.tuning.job import EvalRecord, Job, StepRecord
+from bentsao.tuning.loop import learning_rate_shape, train
 from bentsao.tuning.lora import add_lora, find_targets
 from bentsao.tuning.objective import LabelledLoss
 from bentsao.tuning.recipe import LoraPart, TrainingPart

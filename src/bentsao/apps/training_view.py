@@ -14,7 +14,7 @@ from rich.text import Text
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
 from bentsao.models.tokens import HFTokens
-from bentsao.tuning.loop import EvalRecord, StepRecord
+from bentsao.tuning.job import EvalRecord, StepRecord
 from bentsao.tuning.rows import Account
 
 REASONS = {

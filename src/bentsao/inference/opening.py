@@ -50,7 +50,7 @@ class _Model:
         own = plain
         if self.info is not None:
             own = adapter_tokens(self.located, self.info, plain, trust_remote_code=self.trust_remote_code)
-        return self.dress(own, default_format(plain, self.located.preset))
+        return self.dress(own, default_format(plain, self.located.preset, self.located.folder))
 
     def dress(self, tokens: HFTokens, default: ChatFormat) -> tuple[HFTokens, ChatFormat]:
         """The chat format, and the tokens with its template where it is a base's."""

@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedMod
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError, ModelError
 from bentsao.core.files import read_json
-from bentsao.core.formats import FORMATS, ChatFormat, from_base, from_base_thinking, load_format
+from bentsao.core.formats import FILE_NAME, FORMATS, ChatFormat, from_base, from_base_thinking, load_format
 from bentsao.models.fetching import Located, locate
 from bentsao.models.machine import choose_device, choose_dtype, memory
 from bentsao.models.presets import Preset
@@ -63,8 +63,8 @@ def load_base(
 
     name: a short name of `presets.BASES`, a Hugging Face id, a folder, or a base that was located already (then
     `revision` is its own). device, dtype: None chooses by what there is.
-    quantization: None keeps the weights as they are; else bitsandbytes, on CUDA only. trust_remote_code: run Python
-    code that comes with the base. report: told of what takes long or is not as asked.
+    quantization: None keeps the weights as they are; else bitsandbytes, on CUDA or (slowly) on a CPU.
+    trust_remote_code: run Python code that comes with the base. report: told of what takes long or is not as asked.
     Raises MissingError, ConfigError or ModelError, each with the way out.
     """
     place = choose_device(device)
@@ -98,7 +98,7 @@ def load_base(
         tokens=tokens,
         device=place,
         dtype=number,
-        default_format=default_format(tokens, located.preset),
+        default_format=default_format(tokens, located.preset, located.folder),
     )
 
 
@@ -113,8 +113,13 @@ def load_tokens(
     return open_tokens(locate(name, report, revision=revision, weights=False), trust_remote_code)
 
 
-def default_format(tokens: HFTokens, preset: Preset | None = None) -> ChatFormat:
-    """The base's own template if it has one, else what its preset says, else plain."""
+def default_format(tokens: HFTokens, preset: Preset | None = None, folder: Path | None = None) -> ChatFormat:
+    """The base's own template if it has one, else what its preset says, else plain.
+
+    folder: the base's; a model that we tuned whole has the chat format it was tuned with there, which comes first.
+    """
+    if folder is not None and (folder / FILE_NAME).is_file():
+        return load_format(str(folder / FILE_NAME))
     if tokens.template is not None:
         return from_base(tokens.template)
     return FORMATS[preset.format if preset and preset.format else "plain"]
@@ -186,8 +191,8 @@ def _quantization_settings(
 ) -> BitsAndBytesConfig | None:
     if quantization is None:
         return None
-    if device.type != "cuda":
-        raise ConfigError(f"{quantization} 量化需要 CUDA 显卡，现在的设备是 {device}。请去掉量化的选项，或换一台机器。")
+    if device.type not in ("cuda", "cpu"):
+        raise ConfigError(f"{quantization} 量化需要 CUDA 显卡或 CPU，现在的设备是 {device}。请去掉量化的选项。")
     if find_spec("bitsandbytes") is None:
         raise MissingError(f"{quantization} 量化需要 bitsandbytes。请运行：pip install 'bentsao[gpu]'")
     if quantization == "8bit":

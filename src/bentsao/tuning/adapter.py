@@ -1,6 +1,7 @@
-"""The adapter folder: PEFT's own layout, and beside it all that is needed to use it and to know where it came from.
+"""The output folder: PEFT's or Hugging Face's own layout, and beside it all that says how to use it and whence it came.
 
-adapter_config.json, adapter_model.safetensors   PEFT's; `PeftModel.from_pretrained` opens them
+adapter_config.json, adapter_model.safetensors   an adapter: PEFT's; `PeftModel.from_pretrained` opens them
+config.json, model*.safetensors, tokenizer files a whole model, where all weights were tuned: `AutoModelForCausalLM`'s
 chat_format.json                                 the words around question and answer (core/formats.py)
 bentsao.json                                     base, recipe, data hashes, account, versions, losses
 losses.json, losses.svg                          the loss by step and part, as data and as a picture
@@ -10,53 +11,106 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from peft import PeftModel
+from accelerate import Accelerator
+from peft import PeftModel, get_peft_model_state_dict
+from safetensors.torch import save_file
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from bentsao import __version__
 from bentsao.core.charts import Line, line_chart
 from bentsao.core.files import whole_folder, write_json, write_text
 from bentsao.core.formats import FILE_NAME, ChatFormat
 from bentsao.core.grounding import PARTS
-from bentsao.models.adapters import MANIFEST_NAME
+from bentsao.models.adapters import MANIFEST_NAME, WEIGHTS_NAME
 from bentsao.models.loading import Base
+from bentsao.tuning.sharding import whole
 
 PACKAGES = ("torch", "transformers", "peft", "accelerate", "tokenizers", "safetensors")
 
 
-def write_adapter(
-    folder: Path,
-    model: PeftModel,
-    base: Base,
-    *,
-    chat_format: ChatFormat,
-    history: Sequence[Mapping[str, Any]],
-    manifest: Mapping[str, Any],
-) -> None:
-    """Write the adapter folder whole or not at all. `history`: the run's records by step (see loop.py)."""
-    config = model.peft_config["default"]
-    # What PEFT stores as the base's name is where it was loaded from, which may be a folder of this machine's cache.
-    config.base_model_name_or_path = base.name
-    config.revision = base.revision
-    with whole_folder(folder) as temporary:
-        model.save_pretrained(str(temporary), save_embedding_layers=False)
-        (temporary / "README.md").unlink(missing_ok=True)
-        write_text(temporary / FILE_NAME, chat_format.model_dump_json(indent=2) + "\n")
-        write_json(temporary / "losses.json", list(history))
-        write_text(temporary / "losses.svg", loss_picture(history))
+@dataclass(frozen=True)
+class Papers:
+    """What goes beside the weights. history: the run's records by step; manifest: more for bentsao.json."""
+
+    base: Base
+    chat_format: ChatFormat
+    history: Sequence[Mapping[str, Any]]
+    manifest: Mapping[str, Any]
+
+    def write(self, folder: Path) -> None:
+        """The project's own files."""
+        base, chat_format = self.base, self.chat_format
+        write_text(folder / FILE_NAME, chat_format.model_dump_json(indent=2) + "\n")
+        write_json(folder / "losses.json", list(self.history))
+        write_text(folder / "losses.svg", loss_picture(self.history))
         write_json(
-            temporary / MANIFEST_NAME,
+            folder / MANIFEST_NAME,
             {
                 "bentsao": __version__,
                 "base": {"name": base.name, "revision": base.revision, "dtype": str(base.dtype).removeprefix("torch.")},
                 "chat_format": {"name": chat_format.name, "hash": chat_format.hash},
                 "versions": versions(),
-                **manifest,
+                **self.manifest,
             },
         )
+
+
+def write_result(folder: Path, model: nn.Module, papers: Papers, accelerator: Accelerator) -> None:
+    """Write the output folder whole or not at all: an adapter, or a whole model. Every process calls it."""
+    adapter = isinstance(model, PeftModel)
+    weights = _whole_weights(model, only_tuned=adapter, accelerator=accelerator)
+    if accelerator.is_main_process:
+        with whole_folder(folder) as temporary:
+            if adapter:
+                _write_adapter(temporary, cast(PeftModel, model), weights, papers.base)
+            else:
+                _write_model(temporary, cast(PreTrainedModel, model), weights, papers)
+            papers.write(temporary)
+    accelerator.wait_for_everyone()
+
+
+def _whole_weights(model: nn.Module, *, only_tuned: bool, accelerator: Accelerator) -> dict[str, Tensor]:
+    """The weights by name, on the CPU in the main process; those that are tied to others once."""
+    named = [*model.named_parameters(), *(() if only_tuned else _stored_buffers(model))]
+    out: dict[str, Tensor] = {}
+    for name, tensor in named:
+        if only_tuned and not tensor.requires_grad:
+            continue
+        found = whole(tensor.detach())
+        if accelerator.is_main_process:
+            out[name] = found.cpu().contiguous()
+    return out
+
+
+def _stored_buffers(model: nn.Module) -> list[tuple[str, Tensor]]:
+    stored = model.state_dict().keys()
+    return [(name, buffer) for name, buffer in model.named_buffers() if name in stored]
+
+
+def _write_adapter(folder: Path, model: PeftModel, weights: dict[str, Tensor], base: Base) -> None:
+    config = model.peft_config["default"]
+    # What PEFT stores as the base's name is where it was loaded from, which may be a folder of this machine's cache.
+    config.base_model_name_or_path = base.name
+    config.revision = base.revision
+    config.inference_mode = True
+    config.save_pretrained(str(folder))
+    own = get_peft_model_state_dict(model, state_dict=weights, save_embedding_layers=False)
+    save_file(own, folder / WEIGHTS_NAME, metadata={"format": "pt"})
+
+
+def _write_model(folder: Path, model: PreTrainedModel, weights: dict[str, Tensor], papers: Papers) -> None:
+    model.save_pretrained(folder, state_dict=weights)
+    tokens = papers.base.tokens
+    template = papers.chat_format.base_template or tokens.template
+    tokens.tokenizer.save_pretrained(folder)
+    if template is not None and tokens.tokenizer.chat_template != template:
+        write_text(folder / "chat_template.jinja", template)
 
 
 def loss_picture(history: Sequence[Mapping[str, Any]]) -> str:

@@ -34,6 +34,23 @@ class MicroBatch:
     places: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Kept:
+    """The states of all rows in one file, read by the rows' ids. starts: the first position of each row in `states`."""
+
+    starts: dict[tuple[int, ...], int]
+    states: Tensor
+
+    def read(self, rows: Sequence[Row], device: torch.device) -> Tensor:
+        """[rows, longest, d], padded with zeros on the right, as `stack` pads."""
+        longest = max(len(row.ids) for row in rows)
+        out = torch.zeros((len(rows), longest, self.states.shape[1]), dtype=self.states.dtype)
+        for number, row in enumerate(rows):
+            start = self.starts[row.ids]
+            out[number, : len(row.ids)] = self.states[start : start + len(row.ids)]
+        return out.to(device)
+
+
 def epoch_steps(rows: int, batch_rows: int, seed: int, epoch: int) -> list[list[int]]:
     """Row numbers of each optimizer step of an epoch (counted from 0); the last step may be smaller."""
     order = list(range(rows))

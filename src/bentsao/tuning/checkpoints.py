@@ -1,7 +1,11 @@
 """Checkpoints: all that the next step depends on, written whole or not at all.
 
-A run keeps its state in `<output>.run/` beside the adapter folder to be. A run that is started again with the same
+A run keeps its state in `<output>.run/` beside the output folder to be. A run that is started again with the same
 recipe, data and base goes on from the last checkpoint and takes the very steps it would have taken.
+
+A checkpoint holds tensors by the names of the parameters they belong to: in one safetensors file, or, where the run
+is sharded, in torch's distributed form, of which each process writes its part. Either is read by any number of
+processes, sharded or not.
 """
 
 from __future__ import annotations
@@ -10,23 +14,29 @@ import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
-from peft import PeftModel, get_peft_model_state_dict, set_peft_model_state_dict
+import torch.distributed.checkpoint as dcp
+from accelerate import Accelerator
+from accelerate.utils import gather_object
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import read_json, whole_folder, write_json
+from bentsao.core.files import read_json, whole_file, whole_folder, write_json
+from bentsao.tuning.sharding import is_sharded, put, whole
 
 KEPT = 2
 """How many checkpoints are kept: the last, and one before it in case a disk fails."""
+
+TENSORS, SHARDS = "tensors.safetensors", "shards"
 
 
 @dataclass
 class State:
     """Where a run stands. `step` counts finished optimizer steps over all epochs; `history` is one record a step and
-    evaluation; `best` is (validation loss, step) of the best adapter so far, None before the first validation.
+    evaluation; `best` is (validation loss, step) of the best weights so far, None before the first validation.
     """
 
     step: int
@@ -43,34 +53,69 @@ def run_folder(output: Path) -> Path:
 class Moving:
     """The parts of a run that change from step to step, and so go into a checkpoint."""
 
-    model: PeftModel
-    optimizer: torch.optim.Optimizer
+    model: nn.Module
+    optimizer: torch.optim.AdamW
     schedule: torch.optim.lr_scheduler.LRScheduler
 
+    def tensors(self) -> dict[str, Tensor]:
+        """What is tuned, and AdamW's state of it; the tensors themselves, so that they can be read into."""
+        out: dict[str, Tensor] = {}
+        for name, parameter in tuned(self.model).items():
+            state = self.optimizer.state[parameter]
+            if not state:  # before the first step
+                state["step"] = torch.zeros(())
+                state["exp_avg"] = torch.zeros_like(parameter)
+                state["exp_avg_sq"] = torch.zeros_like(parameter)
+            out[f"model.{name}"] = parameter
+            out |= {f"{key}.{name}": state[key] for key in ("step", "exp_avg", "exp_avg_sq")}
+        return out
 
-def save_checkpoint(folder: Path, state: State, moving: Moving, rng: list[dict[str, Any]]) -> None:
-    """Write `step-<n>/` and remove all but the last few. `rng` holds each process's `rng_state()`."""
+
+def tuned(model: nn.Module) -> dict[str, nn.Parameter]:
+    """The parameters that are trained, by name."""
+    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+
+
+def save_checkpoint(folder: Path, state: State, moving: Moving, accelerator: Accelerator) -> None:
+    """Write `step-<n>/` and remove all but the last few. Every process calls it."""
     path = folder / f"step-{state.step:07d}"
-    with whole_folder(path) as temporary:
-        save_file(adapter_weights(moving.model), temporary / "adapter.safetensors")
-        torch.save(
-            {"optimizer": moving.optimizer.state_dict(), "schedule": moving.schedule.state_dict(), "rng": rng},
-            temporary / "optimizer.pt",
-        )
-        write_json(temporary / "state.json", {"step": state.step, "history": state.history, "best": state.best})
-    for old in checkpoints(folder)[:-KEPT]:
-        shutil.rmtree(old, ignore_errors=True)
+    rng = cast("list[dict[str, Any]]", gather_object([rng_state()]))
+    tensors = {name: tensor.detach() for name, tensor in moving.tensors().items()}
+    shards = folder / f"{path.name}.{SHARDS}" if is_sharded(moving.model) else None
+    if shards is not None:
+        if accelerator.is_main_process:
+            shutil.rmtree(shards, ignore_errors=True)
+        accelerator.wait_for_everyone()
+        dcp.save(cast(Any, tensors), checkpoint_id=shards)
+    if accelerator.is_main_process:
+        with whole_folder(path) as temporary:
+            if shards is None:
+                save_file({name: _own(tensor) for name, tensor in tensors.items()}, temporary / TENSORS)
+            else:
+                shards.rename(temporary / SHARDS)
+            torch.save({"schedule": moving.schedule.state_dict(), "rng": rng}, temporary / "schedule.pt")
+            write_json(temporary / "state.json", {"step": state.step, "history": state.history, "best": state.best})
+        for old in checkpoints(folder)[:-KEPT]:
+            shutil.rmtree(old, ignore_errors=True)
+    accelerator.wait_for_everyone()
 
 
 def load_checkpoint(path: Path, moving: Moving) -> tuple[State, list[dict[str, Any]]]:
     """Put a checkpoint back into the moving parts; returns the state and the rng states by process."""
-    load_weights(moving.model, path / "adapter.safetensors")
-    saved = torch.load(path / "optimizer.pt", map_location="cpu", weights_only=True)
-    moving.optimizer.load_state_dict(saved["optimizer"])
-    moving.schedule.load_state_dict(saved["schedule"])
+    tensors = {name: tensor.detach() for name, tensor in moving.tensors().items()}
+    if (path / SHARDS).is_dir():
+        dcp.load(cast(Any, tensors), checkpoint_id=path / SHARDS)
+    else:
+        saved = load_file(path / TENSORS)
+        for name, tensor in tensors.items():
+            put(tensor, saved[name])
+    rest = torch.load(path / "schedule.pt", map_location="cpu", weights_only=True)
+    moving.schedule.load_state_dict(rest["schedule"])
+    for group, rate in zip(moving.optimizer.param_groups, moving.schedule.get_last_lr(), strict=True):
+        group["lr"] = rate
     raw = read_json(path / "state.json")
     best = None if raw["best"] is None else (raw["best"][0], raw["best"][1])
-    return State(raw["step"], raw["history"], best), saved["rng"]
+    return State(raw["step"], raw["history"], best), rest["rng"]
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -103,15 +148,28 @@ def open_run(folder: Path, fingerprint: dict[str, Any], *, restart: bool) -> Pat
     return found[-1] if found else None
 
 
-def adapter_weights(model: PeftModel) -> dict[str, torch.Tensor]:
-    """The adapter's own tensors, on the CPU, in PEFT's names."""
-    weights = get_peft_model_state_dict(model, save_embedding_layers=False)
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
+def save_weights(model: nn.Module, file: Path, accelerator: Accelerator) -> None:
+    """The tuned weights, whole, in one file; every process calls it and the main one writes."""
+    weights: dict[str, Tensor] = {}
+    for name, parameter in tuned(model).items():
+        tensor = whole(parameter.detach())  # an exchange where it is sharded: in every process, in the same order
+        if accelerator.is_main_process:
+            weights[name] = _own(tensor)
+    if accelerator.is_main_process:
+        with whole_file(file) as temporary:
+            save_file(weights, temporary)
+    accelerator.wait_for_everyone()
 
 
-def load_weights(model: PeftModel, file: Path) -> None:
-    """Put saved adapter tensors back into the model."""
-    set_peft_model_state_dict(model, load_file(file))
+def load_weights(model: nn.Module, file: Path) -> None:
+    """Put what `save_weights` wrote back into the model."""
+    saved = load_file(file)
+    for name, parameter in tuned(model).items():
+        put(parameter.detach(), saved[name])
+
+
+def _own(tensor: Tensor) -> Tensor:
+    return tensor.detach().cpu().contiguous().clone()
 
 
 def rng_state() -> dict[str, Any]:

@@ -10,136 +10,46 @@ import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import gather_object
-from peft import PeftModel
-from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from bentsao.core.errors import ModelError
-from bentsao.core.files import whole_file
 from bentsao.core.rendering import Row
-from bentsao.tuning.batches import MicroBatch, epoch_steps, micro_batches, share, stack
+from bentsao.tuning.batches import epoch_steps, micro_batches, share, stack
 from bentsao.tuning.checkpoints import (
     Moving,
     State,
-    adapter_weights,
     load_checkpoint,
     load_weights,
     restore_rng,
-    rng_state,
     save_checkpoint,
+    save_weights,
+    tuned,
 )
+from bentsao.tuning.job import EvalRecord, Job, Outcome, Reporter, StepRecord
 from bentsao.tuning.objective import LabelledLoss, Losses
 from bentsao.tuning.parts import Measured, learnt_by_part, means, no_sums, sums_of, weigh, weight_tensor
 from bentsao.tuning.recipe import TrainingPart
+from bentsao.tuning.sharding import is_sharded, let_go, shard, whole
 
 BEST = "best.safetensors"
 
 
-@dataclass(frozen=True)
-class StepRecord:
-    """One optimizer step. loss: weighted mean per learnt token; tokens: all that were read, padding left out; seconds:
-    of the step; grad_norm: before clipping; by_part: as in `EvalRecord`.
-    """
-
-    step: int
-    steps: int
-    epoch: float
-    loss: float
-    learning_rate: float
-    grad_norm: float
-    tokens: int
-    learnt: int
-    seconds: float
-    by_part: dict[str, float]
-
-
-@dataclass(frozen=True)
-class EvalRecord:
-    """A validation: weighted mean loss per learnt token over `rows` rows, after `step` steps.
-
-    by_part: the plain mean of each part of `grounding.PARTS` that these rows have; empty where the run has only one.
-    """
-
-    step: int
-    loss: float
-    rows: int
-    by_part: dict[str, float]
-
-
-class Reporter(Protocol):
-    """Whoever wants to know how a run goes."""
-
-    def step(self, record: StepRecord) -> None:
-        """An optimizer step is done."""
-
-    def evaluated(self, record: EvalRecord) -> None:
-        """A validation is done."""
-
-    def saved(self, step: int) -> None:
-        """A checkpoint is on the disk."""
-
-
-@dataclass(frozen=True)
-class Job:
-    """What a run needs besides the model: rows with the ids of their conversations, and how it is learnt.
-
-    valid may be empty. pad_id is any id of the vocabulary. micro_tokens: rows × longest of one forward at the most.
-    folder: where checkpoints go; resume: the checkpoint to go on from, None to begin.
-    stop: asked after each step in every process; True in any saves a checkpoint and ends the run early.
-    """
-
-    train: Sequence[Row]
-    train_ids: Sequence[str]
-    valid: Sequence[Row]
-    training: TrainingPart
-    pad_id: int
-    micro_tokens: int
-    folder: Path
-    resume: Path | None = None
-    stop: Callable[[], bool] = lambda: False
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimizer steps in one pass over the training rows."""
-        return math.ceil(len(self.train) / self.training.batch_rows)
-
-    @property
-    def steps(self) -> int:
-        """Optimizer steps of the whole run, at least one."""
-        wanted = max(1, round(self.steps_per_epoch * self.training.epochs))
-        return min(wanted, self.training.steps) if self.training.steps else wanted
-
-    @cached_property
-    def parts(self) -> frozenset[str]:
-        """The parts that the rows have, of `grounding.PARTS`."""
-        return frozenset(part for row in (*self.train, *self.valid) for part, _, _ in row.spans())
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended. finished is False when `stop` ended it; best is (validation loss, step) or None."""
-
-    finished: bool
-    steps: int
-    history: list[dict[str, Any]]
-    best: tuple[float, int] | None
-
-
-def train(model: PeftModel, objective: LabelledLoss, job: Job, accelerator: Accelerator, reporter: Reporter) -> Outcome:
-    """Run the job to its end (or to `stop`); the model then holds the best adapter, or the last without validation.
+def train(model: nn.Module, objective: LabelledLoss, job: Job, accelerator: Accelerator, reporter: Reporter) -> Outcome:
+    """Run the job to its end (or to `stop`); the model then holds the best weights, or the last without validation.
 
     Raises ModelError naming the conversations when a loss or gradient is not finite.
     """
+    sharded = job.training.shard and accelerator.num_processes > 1
+    if sharded:
+        shard(objective, accelerator)
     optimizer = torch.optim.AdamW(
-        [p for p in model.parameters() if p.requires_grad],
+        tuned(model).values(),
         lr=job.training.learning_rate,
         weight_decay=job.training.weight_decay,
     )
@@ -148,8 +58,8 @@ def train(model: PeftModel, objective: LabelledLoss, job: Job, accelerator: Acce
     if job.resume is not None:
         state, rng = load_checkpoint(job.resume, moving)
         restore_rng(rng, accelerator.process_index)
-    wrapped, prepared = accelerator.prepare(objective, optimizer)
-    return _Run(moving, objective, wrapped, prepared, job, accelerator, reporter, state).go()
+    wrapped, prepared = (objective, optimizer) if sharded else accelerator.prepare(objective, optimizer)
+    return _Run(moving, objective, wrapped, prepared, job, accelerator, reporter, state, sharded).go()
 
 
 def learning_rate_shape(training: TrainingPart, steps: int) -> Callable[[int], float]:
@@ -176,16 +86,38 @@ def evaluate(objective: LabelledLoss, rows: Sequence[Row], job: Job, accelerator
     """
     objective.eval()
     sums = no_sums(accelerator.device)
-    mine = share(range(len(rows)), rows, accelerator.process_index, accelerator.num_processes)
-    for places in micro_batches(mine, rows, job.micro_tokens):
-        sums += sums_of(_losses(objective, stack(places, rows, job.pad_id, accelerator.device), job))
+    for places, counts in _deal(range(len(rows)), rows, job, accelerator, is_sharded(objective)):
+        sums += sums_of(_losses(objective, rows, places, job, accelerator)) * counts
+    let_go(objective)
     objective.train()
     return _means(sums, learnt_by_part(rows), job, accelerator)
 
 
-def _losses(objective: torch.nn.Module, batch: MicroBatch, job: Job) -> Losses:
+def _deal(
+    places: Sequence[int], rows: Sequence[Row], job: Job, accelerator: Accelerator, together: bool
+) -> list[tuple[list[int], bool]]:
+    """This process's micro-batches of these rows, each with whether it counts.
+
+    together: every process gets as many, because each forward is an exchange between all of them; one that has fewer
+    reads the first row again, which does not count.
+    """
+    processes = range(accelerator.num_processes if together else 1)
+    shares = [
+        share(places, rows, (accelerator.process_index + n) % accelerator.num_processes, accelerator.num_processes)
+        for n in processes
+    ]
+    dealt = [micro_batches(mine, rows, job.micro_tokens) for mine in shares]
+    idle = max(map(len, dealt)) - len(dealt[0])
+    return [(batch, True) for batch in dealt[0]] + [(list(places[:1]), False)] * idle
+
+
+def _losses(
+    objective: nn.Module, rows: Sequence[Row], places: Sequence[int], job: Job, accelerator: Accelerator
+) -> Losses:
+    batch = stack(places, rows, job.pad_id, accelerator.device)
+    given = None if job.kept is None else job.kept.read([rows[place] for place in places], accelerator.device)
     weights = weight_tensor(job.training.part_weights, batch.ids.device)
-    return objective(batch.ids, batch.mask, batch.targets, batch.parts, weights)
+    return objective(batch.ids, batch.mask, batch.targets, batch.parts, weights, given=given)
 
 
 def _means(sums: Tensor, learnt: Counter[str], job: Job, accelerator: Accelerator) -> Measured:
@@ -197,17 +129,18 @@ def _means(sums: Tensor, learnt: Counter[str], job: Job, accelerator: Accelerato
 class _Run:
     """A run under way: the objects of `train`, so that each step of it reads as one short function.
 
-    wrapped: the objective as accelerate prepared it for training on several devices.
+    wrapped: the objective as accelerate prepared it for training on several devices; itself where it is sharded.
     """
 
     moving: Moving
     objective: LabelledLoss
-    wrapped: torch.nn.Module
+    wrapped: nn.Module
     optimizer: Any
     job: Job
     accelerator: Accelerator
     reporter: Reporter
     state: State
+    sharded: bool
 
     def go(self) -> Outcome:
         job, state = self.job, self.state
@@ -262,8 +195,8 @@ class _Run:
         measured = self._gradients(places, learnt)
         if not math.isfinite(measured.loss):
             self._blame(step, places, "损失")
-        norm = self.accelerator.clip_grad_norm_(self.wrapped.parameters(), self.job.training.max_grad_norm)
-        grad_norm = float(norm) if norm is not None else 0.0
+        norm = nn.utils.clip_grad_norm_(tuned(self.moving.model).values(), self.job.training.max_grad_norm)
+        grad_norm = float(whole(norm))
         if not math.isfinite(grad_norm):
             self._blame(step, places, "梯度")
         self.optimizer.step()
@@ -292,26 +225,20 @@ class _Run:
         how rows are cut into micro-batches or dealt out to processes. Data-parallel wrappers average gradients, hence
         the factor.
         """
-        accelerator, rows = self.accelerator, self.job.train
-        mine = share(places, rows, accelerator.process_index, accelerator.num_processes)
-        # Every process must take part in the exchange: one without rows reads the step's first, and counts it for 0.
+        accelerator = self.accelerator
         weighed = weigh(learnt, self.job.training.part_weights)
-        factor = accelerator.num_processes / weighed if mine and weighed else 0.0
-        batches = micro_batches(mine or places[:1], rows, self.job.micro_tokens)
+        factor = accelerator.num_processes / weighed if weighed else 0.0
+        # Every process must take part in the exchange of gradients: one without rows reads the step's first.
+        batches = _deal(places, self.job.train, self.job, accelerator, self.sharded) or [(places[:1], False)]
         sums = no_sums(accelerator.device)
-        for number, chosen in enumerate(batches):
-            batch = stack(chosen, rows, self.job.pad_id, accelerator.device)
-            if number < len(batches) - 1:
-                with accelerator.no_sync(self.wrapped):
-                    sums += self._backward(batch, factor)
-            else:
-                sums += self._backward(batch, factor)
-        return _means(sums if mine else sums * 0, learnt, self.job, accelerator)
-
-    def _backward(self, batch: MicroBatch, factor: float) -> Tensor:
-        losses = _losses(self.wrapped, batch, self.job)
-        self.accelerator.backward(losses.total * factor)
-        return sums_of(losses)
+        for number, (chosen, counts) in enumerate(batches):
+            # Sharded gradients are exchanged each time: their whole, kept for later, would not fit.
+            waits = number < len(batches) - 1 and not self.sharded
+            with accelerator.no_sync(self.wrapped) if waits else nullcontext():
+                losses = _losses(self.wrapped, self.job.train, chosen, self.job, accelerator)
+                accelerator.backward(losses.total * (factor * counts))
+            sums += sums_of(losses) * counts
+        return _means(sums, learnt, self.job, accelerator)
 
     def _evaluate(self, rows: Sequence[Row]) -> float | None:
         """The loss on the rows, recorded; None where there are no rows."""
@@ -334,16 +261,10 @@ class _Run:
         if loss is None or not math.isfinite(loss) or (self.state.best is not None and loss >= self.state.best[0]):
             return
         self.state.best = (loss, self.state.step)
-        if self.accelerator.is_main_process:
-            with whole_file(self.job.folder / BEST) as temporary:
-                save_file(adapter_weights(self.moving.model), temporary)
-        self.accelerator.wait_for_everyone()
+        save_weights(self.moving.model, self.job.folder / BEST, self.accelerator)
 
     def _save(self) -> None:
-        rng = cast("list[dict[str, Any]]", gather_object([rng_state()]))
-        if self.accelerator.is_main_process:
-            save_checkpoint(self.job.folder, self.state, self.moving, rng)
-        self.accelerator.wait_for_everyone()
+        save_checkpoint(self.job.folder, self.state, self.moving, self.accelerator)
         self.reporter.saved(self.state.step)
 
     def _blame(self, step: int, places: list[int], what: str) -> None:
@@ -352,8 +273,8 @@ class _Run:
         self.objective.eval()
         with torch.no_grad():
             for place in places:
-                batch = stack([place], rows, self.job.pad_id, self.accelerator.device)
-                if not bool(torch.isfinite(_losses(self.objective, batch, self.job).total)):
+                losses = _losses(self.objective, rows, [place], self.job, self.accelerator)
+                if not bool(torch.isfinite(losses.total)):
                     guilty.append(self.job.train_ids[place])
         named = guilty or [self.job.train_ids[place] for place in places]
         how = "这些数据使其如此" if guilty else "单独看每条数据都正常，这一步的数据是"

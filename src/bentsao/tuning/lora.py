@@ -1,4 +1,4 @@
-"""LoRA on any architecture: which modules are tuned, and the PEFT model that tunes them (arXiv 2106.09685)."""
+"""What is tuned, on any architecture: all weights, or LoRA (arXiv 2106.09685) and the modules that it is put on."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from torch import nn
 from transformers import PreTrainedModel
 
 from bentsao.core.errors import ConfigError, MissingError
+from bentsao.tuning.layers import layer_stack, layers_below
 from bentsao.tuning.recipe import LoraPart
 
 ATTENTION = (
@@ -69,10 +70,22 @@ def find_targets(model: PreTrainedModel, wanted: str | tuple[str, ...]) -> list[
     return names
 
 
-def add_lora(model: PreTrainedModel, part: LoraPart, *, quantised: bool, checkpointing: bool) -> PeftModel:
-    """The model with a fresh adapter; only the adapter is trained. The same torch seed gives the same adapter."""
+def add_lora(
+    model: PreTrainedModel, part: LoraPart, *, quantised: bool, checkpointing: bool, lowest: int = 0
+) -> PeftModel:
+    """The model with a fresh adapter; only the adapter is trained. The same torch seed gives the same adapter.
+
+    lowest: layers below this one get no adapter.
+    """
     targets = find_targets(model, part.targets)
+    if lowest:
+        targets = paths_from(model, targets, lowest)
     if quantised:
+        for module in model.modules():
+            # On a CPU bitsandbytes lays 4-bit weights out anew at the first forward without gradients, and no gradient
+            # goes through them any more.
+            if hasattr(module, "support_avx512bf16_for_cpu"):
+                cast(Any, module).support_avx512bf16_for_cpu = False
         model = cast(PreTrainedModel, prepare_model_for_kbit_training(model, use_gradient_checkpointing=checkpointing))
     elif checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
@@ -81,10 +94,49 @@ def add_lora(model: PreTrainedModel, part: LoraPart, *, quantised: bool, checkpo
         lora_alpha=cast(Any, part.alpha),
         lora_dropout=part.dropout,
         target_modules=targets,
+        use_rslora=part.rslora,
+        use_dora=part.dora,
         bias="none",
         task_type="CAUSAL_LM",
     )
     return cast(PeftModel, get_peft_model(model, config))
+
+
+def paths_from(model: PreTrainedModel, targets: list[str], lowest: int) -> list[str]:
+    """The targets as whole paths, those in the layers below `lowest` left out. Raises ConfigError if none is left."""
+    below = {id(module) for layer in layers_below(model, lowest) for module in layer.modules()}
+    inner, head = linear_paths(model)
+    found = [
+        path
+        for path in (*inner, *head)
+        if any(f".{path}".endswith(f".{name}") for name in targets) and id(model.get_submodule(path)) not in below
+    ]
+    if not found:
+        raise ConfigError(
+            f"lora.targets 里没有一个在第 {lowest} 层或以上。请改 training.lowest_layer 或 lora.targets。"
+        )
+    return found
+
+
+def unfreeze(model: PreTrainedModel, *, checkpointing: bool, lowest: int = 0) -> PreTrainedModel:
+    """All weights are trained; with `lowest`, those of that layer and above, and what comes after the layers.
+
+    The embedding is below the lowest layer, and so is a head that shares its weights with it.
+    """
+    model.requires_grad_(True)
+    if lowest:
+        stack = layer_stack(model)
+        frozen: list[nn.Module] = layers_below(model, lowest)
+        # Modules stand in the order in which they are made: the embedding before the layers, the last norm after.
+        for module in cast(nn.Module, stack.owner).children():
+            if module is stack.layers:
+                break
+            frozen.append(module)
+        for module in (*frozen, cast(nn.Module, model.get_input_embeddings())):
+            module.requires_grad_(False)
+    if checkpointing:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    return model
 
 
 def load_initial(model: PeftModel, folder: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
@@ -19,6 +20,7 @@ from torch.utils.checkpoint import checkpoint
 from bentsao.core.errors import ModelError
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE
+from bentsao.tuning.layers import Below
 
 CHUNK_BYTES = 128 << 20
 """The most memory that one chunk of logits takes."""
@@ -128,6 +130,7 @@ def frozen_head_loss(hidden: Tensor, wanted: Wanted, head: Head) -> Losses:
 class LabelledLoss(nn.Module):
     """A causal language model with its loss, as one module, so that data-parallel wrappers see one forward.
 
+    below: the frozen layers whose results a forward may be given (see frozen.py); None where none are kept.
     Raises ModelError at construction if the architecture has no backbone and head to be told apart.
     """
 
@@ -135,7 +138,8 @@ class LabelledLoss(nn.Module):
         super().__init__()
         self.model = model
         self.causal = _causal_model(model)
-        self._backbone = _backbone(self.causal)
+        self.backbone = _backbone(self.causal)
+        self.below: Below | None = None
 
     @property
     def head_module(self) -> nn.Module:
@@ -147,13 +151,21 @@ class LabelledLoss(nn.Module):
         return any(p.requires_grad for p in self.head_module.parameters())
 
     def forward(
-        self, ids: Tensor, mask: Tensor, targets: Tensor, parts: Tensor, part_weights: Tensor | None = None
+        self,
+        ids: Tensor,
+        mask: Tensor,
+        targets: Tensor,
+        parts: Tensor,
+        part_weights: Tensor | None = None,
+        *,
+        given: Tensor | None = None,
     ) -> Losses:
         """Sums of the losses. ids, mask, targets, parts: [rows, length], as in `MicroBatch`.
 
         targets: already shifted, IGNORE where not learnt. part_weights: [len(PARTS)] float32; None means all 1.
+        given: as for `hidden`.
         """
-        hidden = self.hidden(ids, mask)
+        hidden = self.hidden(ids, mask, given)
         keep = targets != IGNORE
         chosen, of = hidden[keep], parts[keep]
         wanted = Wanted(targets[keep], of, None if part_weights is None else part_weights[of])
@@ -161,9 +173,11 @@ class LabelledLoss(nn.Module):
             return self._trained_head_loss(chosen, wanted)
         return frozen_head_loss(chosen, wanted, self._head())
 
-    def hidden(self, ids: Tensor, mask: Tensor) -> Tensor:
-        """The last hidden states, [rows, length, d]."""
-        return self._backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
+    def hidden(self, ids: Tensor, mask: Tensor, given: Tensor | None = None) -> Tensor:
+        """The last hidden states, [rows, length, d]. given: what `below` makes of these ids, if it is known already."""
+        skipping = nullcontext() if given is None or self.below is None else self.below.given(given)
+        with skipping:
+            return self.backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
 
     def _head(self) -> Head:
         module = self.head_module

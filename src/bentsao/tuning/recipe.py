@@ -27,15 +27,23 @@ class BasePart(Record):
     """Which base model, and how it is held."""
 
     name: str = Field(default="embedded", description="基座：预设名、Hugging Face id 或本地目录")
-    quantization: Literal["4bit", "8bit"] | None = Field(default=None, description="量化加载（需要 CUDA）")
+    quantization: Literal["4bit", "8bit"] | None = Field(
+        default=None, description="量化加载（QLoRA；用 CUDA，在 CPU 上很慢）"
+    )
     dtype: Literal["float32", "bfloat16", "float16"] | None = Field(default=None, description="权重精度；不填按设备选")
     device: str | None = Field(default=None, description="设备；不填自动选")
     trust_remote_code: bool = Field(default=False, description="是否允许运行基座自带的代码")
 
 
 class DataPart(Record):
-    """What is learnt from."""
+    """What is learnt from.
 
+    kind: `conversations` learns answers; `text` learns plain text whole (continued pre-training, see texts.py).
+    """
+
+    kind: Literal["conversations", "text"] = Field(
+        default="conversations", description="conversations：对话，学回答；text：纯文本，全部学（继续预训练）"
+    )
     files: tuple[str, ...] = Field(default=(), description="训练数据文件")
     mix: tuple[str, ...] = Field(default=(), description="混入的通用数据 FILE:SHARE（SHARE 为占训练行数的份额）")
     format: str | None = Field(default=None, description="对话格式；不填用基座自带的模板，没有则用 plain")
@@ -59,7 +67,11 @@ class DataPart(Record):
 
 
 class LoraPart(Record):
-    """The adapter. PEFT's LoRA: W + (alpha / rank) · B A."""
+    """The adapter. PEFT's LoRA: W + (alpha / rank) · B A.
+
+    rslora: alpha / √rank instead, so that the change does not shrink with the rank (arXiv 2312.03732). dora: the
+    direction of W is tuned by LoRA and the length of its rows apart (arXiv 2402.09353).
+    """
 
     rank: int = Field(default=8, ge=1)
     alpha: float = Field(default=16, gt=0)
@@ -67,11 +79,18 @@ class LoraPart(Record):
     targets: str | tuple[str, ...] = Field(
         default="all-linear", description="all-linear、attention（q 与 v，或合并的 qkv），或模块名"
     )
+    rslora: bool = Field(default=False, description="缩放用 alpha / √rank（rsLoRA），秩大时用")
+    dora: bool = Field(default=False, description="方向与长度分开调（DoRA），慢一些")
     init: str | None = Field(default=None, description="从这个适配器目录的权重开始，而不是从零开始")
 
 
 class TrainingPart(Record):
-    """How it is learnt. `steps` (None: no limit) ends a run before `epochs` does."""
+    """How it is learnt. `steps` (None: no limit) ends a run before `epochs` does.
+
+    lowest_layer: layers below it (counted from 0) and the embedding stay as they are, and no gradient goes there.
+    keep_activations: what those frozen layers make of each row is computed once and kept on the disk (frozen.py).
+    shard: weights, gradients and optimizer states are dealt out over the processes (FSDP2, see sharding.py).
+    """
 
     epochs: float = Field(default=3, gt=0)
     steps: int | None = Field(default=None, ge=1, description="最多的优化步数")
@@ -83,6 +102,10 @@ class TrainingPart(Record):
     weight_decay: float = Field(default=0.0, ge=0)
     max_grad_norm: float = Field(default=1.0, gt=0)
     gradient_checkpointing: bool = False
+    lowest_layer: int = Field(default=0, ge=0, description="最低调到第几层（从 0 数）；它以下的层不动")
+    keep_activations: bool = Field(default=False, description="不动的层只算一次，结果存在磁盘上，各轮重用")
+    activations_gb: float = Field(default=20.0, gt=0, description="存下的结果最多占多少 GB；超过则不开始")
+    shard: bool = Field(default=False, description="多进程时把权重、梯度和优化器状态分片（FSDP2）")
     seed: int = 42
     evaluate_every: int | None = Field(default=None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")
     evaluate_rows: int = Field(default=128, ge=1, description="途中验证最多用的行数；首尾用全部")
@@ -110,14 +133,24 @@ class TrainingPart(Record):
         return weights
 
 
+class PreferencePart(Record):
+    """Where `method` is `dpo`: how far the model may go from the reference; smaller lets it go farther."""
+
+    beta: float = Field(default=0.1, gt=0)
+
+
 class Recipe(Record):
-    """A whole recipe. `output` is the adapter folder to be written."""
+    """A whole recipe. `output` is the folder to be written: an adapter, or a whole model where `method` is full."""
 
     output: str = "runs/adapter"
+    method: Literal["lora", "full", "dpo"] = Field(
+        default="lora", description="lora：只调适配器；full：调全部权重，写出完整的模型目录；dpo：用偏好对调适配器"
+    )
     base: BasePart = BasePart()
     data: DataPart = DataPart()
     lora: LoraPart = LoraPart()
     training: TrainingPart = TrainingPart()
+    preference: PreferencePart = PreferencePart()
 
 
 def split_mix(item: str) -> tuple[str, float]:

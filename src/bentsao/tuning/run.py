@@ -1,79 +1,38 @@
-"""A whole tuning run: recipe → adapter folder. The one entry of this room; reads top to bottom."""
+"""A whole tuning run: recipe → adapter or model folder. The one entry of this room; reads top to bottom."""
 
 from __future__ import annotations
 
-import os
-import random
 import resource
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from peft import PeftModel
+from torch import nn
 
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import sha256_text
 from bentsao.core.formats import ChatFormat
-from bentsao.core.rendering import Tokens
-from bentsao.models.adapters import MANIFEST_NAME
 from bentsao.models.loading import Base, load_base, resolve_format
-from bentsao.models.machine import choose_dtype
-from bentsao.models.tokens import HFTokens
-from bentsao.tuning.adapter import write_adapter
+from bentsao.tuning.adapter import Papers, write_result
 from bentsao.tuning.checkpoints import open_run, run_folder
-from bentsao.tuning.data import Material, gather
-from bentsao.tuning.loop import EvalRecord, Job, Outcome, Reporter, StepRecord, train
-from bentsao.tuning.lora import add_lora, load_initial, trainable
+from bentsao.tuning.checks import check_device, check_output, check_together, refuse_float16, training_dtype
+from bentsao.tuning.frozen import keep
+from bentsao.tuning.job import EvalRecord, Job, Outcome, StepRecord
+from bentsao.tuning.loop import train
+from bentsao.tuning.lora import add_lora, load_initial, trainable, unfreeze
 from bentsao.tuning.objective import LabelledLoss, check_against_model
-from bentsao.tuning.recipe import DataPart, Recipe
-from bentsao.tuning.rows import Account, Rows, cached_rows, check_not_empty, check_weights
+from bentsao.tuning.pairs import gather_pairs, pair_rows
+from bentsao.tuning.preferring import PairJob, prefer
+from bentsao.tuning.preparing import Prepared, RunReporter, prepare
+from bentsao.tuning.recipe import Recipe
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Tokens of one forward where the recipe says nothing: on a CPU larger batches gain nothing and cost memory."""
-
-
-class RunReporter(Reporter, Protocol):
-    """What a run tells besides its steps."""
-
-    def note(self, text: str) -> None:
-        """A line for the user."""
-
-    def prepared(self, train: Account, valid: Account) -> None:
-        """The data are rendered; training begins after this."""
-
-    def tokenising(self, done: int, rows: int) -> None:
-        """How far rendering is."""
-
-
-@dataclass(frozen=True)
-class Prepared:
-    """Data ready for training: the rows of both parts, and what they were made from."""
-
-    material: Material
-    chat_format: ChatFormat
-    train: Rows
-    valid: Rows
-
-
-def prepare(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
-    """Read, split and render the recipe's data. Raises DataError or ConfigError when nothing can be learnt from it."""
-    # The format's own text counts, as it does in inference: with thinking on, or from a file, it is not the base's.
-    tokens = tokens.with_template(chat_format.base_template) if chat_format.base_template else tokens
-    material = gather(recipe.data, recipe.training.seed)
-    for line in material.notes:
-        reporter.note(line)
-    # Validation on the way reads the first rows only, so they must be a fair sample.
-    random.Random(recipe.training.seed).shuffle(material.valid)
-    train_rows = _rows(material.train, recipe.data, chat_format, tokens, reporter)
-    check_not_empty(train_rows, recipe.data.cutoff)
-    check_weights(train_rows.account, recipe.training.part_weights)
-    valid_rows = _rows(material.valid, recipe.data, chat_format, tokens, reporter)
-    reporter.prepared(train_rows.account, valid_rows.account)
-    return Prepared(material, chat_format, train_rows, valid_rows)
 
 
 def tune(
@@ -85,31 +44,45 @@ def tune(
     written). Raises BentsaoErrors for all that the user can mend.
     """
     output = Path(recipe.output)
-    _check_output(output, restart)
+    check_output(output, restart)
     refuse_float16(recipe.base.dtype)
+    check_together(recipe, reporter.note)
     accelerator = _accelerator(recipe)
     set_seed(recipe.training.seed)
     base = _load(recipe, accelerator, reporter)
     chat_format = resolve_format(recipe.data.format, base.tokens, base.default_format)
+    run = _prefer if recipe.method == "dpo" else _learn
+    outcome = run(recipe, base, chat_format, accelerator, reporter, restart=restart, stop=stop or (lambda: False))
+    accelerator.wait_for_everyone()
+    accelerator.end_training()
+    return outcome
+
+
+def _learn(
+    recipe: Recipe,
+    base: Base,
+    chat_format: ChatFormat,
+    accelerator: Accelerator,
+    reporter: RunReporter,
+    *,
+    restart: bool,
+    stop: Callable[[], bool],
+) -> Outcome:
+    """From conversations or texts, by our own loop."""
+    output = Path(recipe.output)
     data = prepare(recipe, base.tokens, chat_format, reporter)
 
     set_seed(recipe.training.seed)
-    model = add_lora(
-        base.model,
-        recipe.lora,
-        quantised=recipe.base.quantization is not None,
-        checkpointing=recipe.training.gradient_checkpointing,
-    )
-    if recipe.lora.init:
-        load_initial(model, Path(recipe.lora.init))
-        reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
+    model = _to_be_tuned(base, recipe, reporter)
     objective = LabelledLoss(model)
     check_against_model(objective, torch.tensor(data.train.rows[0].ids[:64], device=base.device))
     ours, all_parameters = trainable(model)
     reporter.note(f"可训练参数 {ours:,}，占全部 {all_parameters:,} 的 {ours / all_parameters:.2%}")
 
     folder = run_folder(output)
-    resume = _open_run(folder, recipe, data, base, restart=restart, accelerator=accelerator)
+    with accelerator.main_process_first():
+        fingerprint = _fingerprint(recipe, data.files, chat_format, base)
+        resume = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
     if resume is not None:
         reporter.note(f"从检查点 {resume.name} 接着训练")
     job = Job(
@@ -118,25 +91,84 @@ def tune(
         valid=data.valid.rows,
         training=recipe.training,
         pad_id=base.tokens.pad_id,
-        micro_tokens=recipe.training.micro_tokens or MICRO_TOKENS.get(base.device.type, MICRO_TOKENS["cuda"]),
+        micro_tokens=_micro_tokens(recipe, base),
         folder=folder,
         resume=resume,
-        stop=stop or (lambda: False),
+        stop=stop,
     )
+    if recipe.training.keep_activations:
+        job = replace(job, kept=keep(objective, job, accelerator, reporter.note))
     outcome = train(model, objective, job, accelerator, _Tracked(reporter, accelerator, recipe))
-    if outcome.finished and accelerator.is_main_process:
-        write_adapter(
-            output,
-            model,
-            base,
-            chat_format=chat_format,
-            history=outcome.history,
-            manifest=_manifest(recipe, data, outcome),
-        )
-        _remove_run(folder)
-    accelerator.wait_for_everyone()
-    accelerator.end_training()
+    if outcome.finished:
+        papers = Papers(base, chat_format, outcome.history, _manifest(recipe, data, outcome))
+        write_result(output, model, papers, accelerator)
+        if accelerator.is_main_process:
+            _remove_run(folder)
     return outcome
+
+
+def _prefer(
+    recipe: Recipe,
+    base: Base,
+    chat_format: ChatFormat,
+    accelerator: Accelerator,
+    reporter: RunReporter,
+    *,
+    restart: bool,
+    stop: Callable[[], bool],
+) -> Outcome:
+    """From preference pairs, by trl."""
+    pairs = gather_pairs(recipe.data, recipe.training.seed)
+    train_rows, too_long = pair_rows(pairs.train, chat_format, base.tokens, recipe.data.cutoff)
+    valid_rows, also = pair_rows(pairs.valid, chat_format, base.tokens, recipe.data.cutoff)
+    for line in (*pairs.notes, f"学 {len(train_rows)} 对，验证 {len(valid_rows)} 对，放不下的 {too_long + also} 对"):
+        reporter.note(line)
+    if not train_rows:
+        raise ConfigError(f"没有一对放得进 cutoff={recipe.data.cutoff}。请调大 cutoff 或检查数据。")
+    set_seed(recipe.training.seed)
+    model = cast(PeftModel, _to_be_tuned(base, recipe, reporter))
+    if LabelledLoss(model).head_is_trained():
+        raise ConfigError("偏好训练（trl）不能调输出层。请从 lora.targets 里去掉它。")
+    folder = run_folder(Path(recipe.output))
+    fingerprint = _fingerprint(recipe, pairs.files, chat_format, base)
+    with accelerator.main_process_first():
+        open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
+    job = PairJob(train_rows, valid_rows, base.tokens.pad_id, _micro_tokens(recipe, base), folder, stop)
+    view = _Tracked(reporter, accelerator, recipe)
+    done = prefer(model, base.tokens.tokenizer, job, recipe, accelerator, on_step=view.step, note=reporter.note)
+    outcome = Outcome(done.finished, done.steps, done.history, None)
+    if done.finished:
+        manifest = {
+            "recipe": recipe.model_dump(mode="json"),
+            "data": pairs.files,
+            "pairs": {"train": len(train_rows), "valid": len(valid_rows), "too_long": too_long + also},
+            "valid_ids": sorted(pair.id for pair in pairs.valid),
+            "steps": done.steps,
+            "seed": recipe.training.seed,
+            "last": done.history[-1] if done.history else None,
+        }
+        write_result(Path(recipe.output), model, Papers(base, chat_format, done.history, manifest), accelerator)
+        if accelerator.is_main_process:
+            _remove_run(folder)
+    return outcome
+
+
+def _to_be_tuned(base: Base, recipe: Recipe, reporter: RunReporter) -> nn.Module:
+    """The base's model with what is to be tuned by the recipe, and nothing else, asking for gradients."""
+    training = recipe.training
+    if recipe.method == "full":
+        return unfreeze(base.model, checkpointing=training.gradient_checkpointing, lowest=training.lowest_layer)
+    model = add_lora(
+        base.model,
+        recipe.lora,
+        quantised=recipe.base.quantization is not None,
+        checkpointing=training.gradient_checkpointing,
+        lowest=training.lowest_layer,
+    )
+    if recipe.lora.init:
+        load_initial(model, Path(recipe.lora.init))
+        reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
+    return model
 
 
 def peak_memory() -> int:
@@ -147,73 +179,13 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def tokens_hash(tokens: HFTokens) -> str:
-    """Identifies a tokenizer by what it makes of text: vocabulary, merges, settings, and the tokens around a text."""
-    backend = getattr(tokens.tokenizer, "backend_tokenizer", None)
-    words = backend.to_str() if backend is not None else repr(sorted(tokens.tokenizer.get_vocab().items()))
-    return sha256_text(repr((words, tokens.start_ids, tokens.end_id, sorted(tokens.control_ids))))
-
-
-def _rows(
-    conversations: list[Any], part: DataPart, chat_format: ChatFormat, tokens: Tokens, reporter: RunReporter
-) -> Rows:
-    rows, cached = cached_rows(
-        conversations,
-        chat_format,
-        tokens,
-        tokens_hash(cast(HFTokens, tokens)),
-        cutoff=part.cutoff,
-        cut_answers=part.too_long == "cut",
-        learn_prompt=part.learn_prompt,
-        progress=reporter.tokenising,
-    )
-    if cached:
-        reporter.note(f"用缓存中已分词的 {len(rows.rows)} 行")
-    return rows
-
-
-def _check_output(output: Path, restart: bool) -> None:
-    if (output / MANIFEST_NAME).is_file() and not run_folder(output).exists() and not restart:
-        raise ConfigError(
-            f"{output} 里已有一个训练完的适配器。要重新训练并取代它，请加 --restart；否则请换一个 --output。"
-        )
-    if output.exists() and not (
-        output.is_dir() and ((output / "adapter_config.json").is_file() or not any(output.iterdir()))
-    ):
-        raise ConfigError(f"输出目录 {output} 已存在，而且不是适配器。为免覆盖别的东西，请换一个 --output。")
-
-
-def refuse_float16(dtype: str | None) -> None:
-    """Raises ConfigError for float16, in the recipe or from `accelerate launch`.
-
-    Small gradients become 0 in it without loss scaling, which this loop does not do.
-    """
-    if dtype == "float16" or os.environ.get("ACCELERATE_MIXED_PRECISION") == "fp16":
-        raise ConfigError(
-            "不支持 float16（fp16）训练：它需要损失缩放，否则小的梯度会变成 0。"
-            "请用 bfloat16（bf16），没有 bf16 的显卡请用 float32；也可以不填 base.dtype，按设备选。"
-        )
-
-
-def training_dtype(wanted: str | None, device: torch.device) -> str:
-    """The number format of the weights; None takes float32 on a CPU, elsewhere bfloat16, or float32 without it."""
-    number = choose_dtype(wanted, device)
-    return "float32" if number is torch.float16 else str(number).removeprefix("torch.")
-
-
-def check_device(wanted: str | None, given: torch.device) -> None:
-    """Raises ConfigError if `base.device` is not the device that accelerate gave this process."""
-    if wanted not in (None, given.type, f"{given.type}:{given.index or 0}"):
-        raise ConfigError(
-            f"训练用的设备是 {given}，不能用 base.device={wanted!r}。"
-            "要用第几张卡，请设环境变量（如 CUDA_VISIBLE_DEVICES=1）并去掉 base.device；只用 CPU 请写 cpu。"
-        )
-
-
 def _accelerator(recipe: Recipe) -> Accelerator:
     trackers = list(recipe.training.trackers)
+    cpu = recipe.base.device == "cpu" or not torch.cuda.is_available()
+    halves = recipe.method == "full" and recipe.base.dtype is None and not cpu and torch.cuda.is_bf16_supported()
     accelerator = Accelerator(
-        cpu=recipe.base.device == "cpu" or not torch.cuda.is_available(),
+        cpu=cpu,
+        mixed_precision="bf16" if halves else None,
         log_with=cast(Any, trackers) or None,
         project_dir=f"{recipe.output}.logs" if trackers else None,
     )
@@ -228,26 +200,32 @@ def _load(recipe: Recipe, accelerator: Accelerator, reporter: RunReporter) -> Ba
     return load_base(
         recipe.base.name,
         device=str(accelerator.device),
-        dtype=training_dtype(recipe.base.dtype, accelerator.device),
+        # Small changes get lost in 16-bit weights: where they are tuned themselves, they are held in float32, and
+        # `_accelerator` lets the forward compute in bfloat16.
+        dtype=training_dtype(recipe.base.dtype or ("float32" if recipe.method == "full" else None), accelerator.device),
         quantization=recipe.base.quantization,
         trust_remote_code=recipe.base.trust_remote_code,
         report=reporter.note,
     )
 
 
-def _open_run(
-    folder: Path, recipe: Recipe, data: Prepared, base: Base, *, restart: bool, accelerator: Accelerator
-) -> Path | None:
-    fingerprint = {
+def _micro_tokens(recipe: Recipe, base: Base) -> int:
+    return recipe.training.micro_tokens or MICRO_TOKENS.get(base.device.type, MICRO_TOKENS["cuda"])
+
+
+def _fingerprint(recipe: Recipe, files: dict[str, str], chat_format: ChatFormat, base: Base) -> dict[str, Any]:
+    """All that a checkpoint must agree with to be gone on from."""
+    return {
         "基座": [base.name, base.revision, str(base.dtype), recipe.base.quantization],
-        "数据": data.material.files,
-        "对话格式": data.chat_format.hash,
+        "数据": files,
+        "对话格式": chat_format.hash,
+        "方法": [recipe.method, recipe.preference.model_dump(mode="json")],
         "LoRA": recipe.lora.model_dump(mode="json"),
         "数据设置": recipe.data.model_dump(mode="json"),
-        "训练设置": recipe.training.model_dump(mode="json", exclude={"save_every", "trackers", "project", "run_name"}),
+        "训练设置": recipe.training.model_dump(
+            mode="json", exclude={"save_every", "trackers", "project", "run_name", "shard", "activations_gb"}
+        ),
     }
-    with accelerator.main_process_first():
-        return open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
 
 
 def _remove_run(folder: Path) -> None:
@@ -260,10 +238,10 @@ def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any
     valid = [h["valid_loss"] for h in outcome.history if "valid_loss" in h]
     return {
         "recipe": recipe.model_dump(mode="json"),
-        "data": data.material.files,
+        "data": data.files,
         "train": data.train.account.model_dump(mode="json"),
         "valid": data.valid.account.model_dump(mode="json"),
-        "valid_ids": sorted(c.id for c in data.material.valid),
+        "valid_ids": data.valid_ids,
         "steps": outcome.steps,
         "seed": recipe.training.seed,
         "losses": {

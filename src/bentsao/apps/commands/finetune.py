@@ -58,7 +58,13 @@ class Overrides:
     learn_prompt: Annotated[
         bool | int | None, Parameter(name=["--learn-prompt", "--train_on_inputs"], help="是否也学习问题部分")
     ] = None
-    quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载基座（需要 CUDA）")] = None
+    method: Annotated[
+        Literal["lora", "full", "dpo"] | None, Parameter(help="调适配器，调全部权重，或用偏好对调适配器（DPO）")
+    ] = None
+    kind: Annotated[Literal["conversations", "text"] | None, Parameter(help="数据是对话，还是纯文本（继续预训练）")] = (
+        None
+    )
+    quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载基座（QLoRA）")] = None
     seed: Annotated[int | None, Parameter(help="随机种子")] = None
     track: Annotated[list[str] | None, Parameter(help="tensorboard、wandb、trackio；不给则一个也不用")] = None
     set_: Annotated[
@@ -79,6 +85,8 @@ class Overrides:
             "data.cutoff": self.cutoff,
             "data.learn_prompt": None if self.learn_prompt is None else bool(self.learn_prompt),
             "output": self.output,
+            "method": self.method,
+            "data.kind": self.kind,
             "training.epochs": self.epochs,
             "training.steps": self.steps,
             "training.batch_rows": self.batch_rows,
@@ -148,7 +156,7 @@ def finetune(
     preview: Annotated[int, Parameter(help="只显示前 N 行，学习的 token 着色，不训练")] = 0,
     restart: Annotated[bool, Parameter(help="从头开始：丢弃没有完成的训练，取代已有的适配器", negative=())] = False,
 ) -> None:
-    """在医学指令数据上微调基座，写出 LoRA 适配器。
+    """在医学指令数据（或纯文本）上微调基座，写出 LoRA 适配器，或（method = "full"）完整的模型。
 
     被中断的训练再次运行同一命令即可接着跑，之后的损失与没有中断时一样。
 
@@ -161,6 +169,8 @@ def finetune(
     view = TrainingView(Console())
     first = load_recipe(recipe, overrides.values())
     resolved = load_recipe(recipe, {**original.values(first.data.cutoff, view.note), **overrides.values()})
+    if preview and (resolved.method == "dpo" or resolved.data.kind == "text"):
+        raise ConfigError("--preview 只能看对话数据。")
     if preview:
         _preview(resolved, preview, view)
         return
@@ -180,18 +190,21 @@ def finetune(
     losses = [record["valid_loss"] for record in outcome.history if "valid_loss" in record]
     if len(losses) > 1:
         view.note(f"验证损失 {losses[0]:.4f} → {losses[-1]:.4f}")
-    view.note(f"适配器已写入 {resolved.output}。试一试：bentsao infer --adapter {resolved.output}")
+    what, flag = ("适配器", "--adapter") if resolved.method != "full" else ("模型", "--base")
+    view.note(f"{what}已写入 {resolved.output}。试一试：bentsao infer {flag} {resolved.output}")
 
 
 def _preview(recipe: Any, count: int, view: Any) -> None:
     """Show how the first rows are rendered; the base's tokenizer is all that is loaded of it."""
     from bentsao.apps.training_view import preview
-    from bentsao.models.loading import default_format, load_tokens, resolve_format
-    from bentsao.models.presets import find_preset
-    from bentsao.tuning.run import prepare
+    from bentsao.models.fetching import locate
+    from bentsao.models.loading import default_format, open_tokens, resolve_format
+    from bentsao.tuning.preparing import prepare
 
-    tokens = load_tokens(recipe.base.name, trust_remote_code=recipe.base.trust_remote_code, report=view.note)
-    chat_format = resolve_format(recipe.data.format, tokens, default_format(tokens, find_preset(recipe.base.name)))
+    located = locate(recipe.base.name, view.note, weights=False)
+    tokens = open_tokens(located, recipe.base.trust_remote_code)
+    default = default_format(tokens, located.preset, located.folder)
+    chat_format = resolve_format(recipe.data.format, tokens, default)
     data = prepare(recipe, tokens, chat_format, view)
     view.console.print(preview(data.train.rows[:count], data.train.ids[:count], tokens))
 

@@ -1,0 +1,148 @@
+"""Plain text → training rows, for continued pre-training: documents behind each other, cut into rows of full length.
+
+Every token of a document is learnt, and the end token after it; what a document begins with is not predicted from the
+document before it. A row reads across the border (attention is not kept apart), as bases are pre-trained themselves.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bentsao.core.errors import ConfigError, DataError, Fault, MissingError
+from bentsao.core.files import iterate_json, read_text, sha256_file
+from bentsao.core.grounding import DEFAULT_PART
+from bentsao.core.rendering import IGNORE, Row, Tokens
+from bentsao.tuning.recipe import DataPart
+from bentsao.tuning.rows import Account, Rows
+
+KEYS = ("text", "content")
+"""Where a document's text stands in a JSON row."""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A text to be learnt whole. id: the file, and in a JSON file the row (from 1)."""
+
+    id: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Documents:
+    """What is learnt and what is validated on; files: SHA-256 of every file read, by path."""
+
+    train: list[Document]
+    valid: list[Document]
+    files: dict[str, str]
+
+
+def gather_texts(part: DataPart, seed: int) -> Documents:
+    """Read the files and hold documents out for validation. A folder stands for its .txt and .jsonl files.
+
+    Raises DataError with the faults of all files, ConfigError for settings that only conversations have.
+    """
+    if not part.files:
+        raise ConfigError("没有训练数据。请用 --data FILE 或配方的 [data] files 指定。")
+    unfit = [name for name in ("mix", "names", "learn_prompt") if getattr(part, name)]
+    if unfit:
+        raise ConfigError(f'纯文本（data.kind = "text"）没有 {"、".join(unfit)} 这些选项，请去掉。')
+    files = _files([Path(name) for name in part.files])
+    found = _without_copies(_read_all(files))
+    random.Random(f"{seed}:texts").shuffle(found)
+    found = found[: part.limit]
+    hashes = {str(path): sha256_file(path) for path in files}
+    if part.validation_file:
+        held_out = _files([Path(part.validation_file)])
+        hashes |= {str(path): sha256_file(path) for path in held_out}
+        return Documents(found, _read_all(held_out), hashes)
+    wanted = part.validation if part.validation >= 1 else part.validation * len(found)
+    count = min(round(wanted) or int(wanted > 0), len(found) - 1)
+    return Documents(found[count:], found[:count], hashes)
+
+
+def pack(
+    documents: Sequence[Document],
+    tokens: Tokens,
+    *,
+    length: int,
+    progress: Callable[[int, int], None] | None = None,
+) -> Rows:
+    """Rows of `length` tokens, the last one shorter; a row's id is that of the document it begins in."""
+    rows: list[Row] = []
+    ids: list[str] = []
+    read: list[int] = []
+    targets: list[int] = []
+    owners: list[str] = []
+    for number, document in enumerate(documents):
+        body = [*tokens.start_ids, *tokens.encode(document.text, control=False, after=False)]
+        read += [*body, tokens.end_id]
+        targets += [*body[1:], tokens.end_id, IGNORE]
+        owners += [document.id] * (len(body) + 1)
+        while len(read) >= length:
+            rows.append(Row(tuple(read[:length]), tuple(targets[:length])))
+            ids.append(owners[0])
+            del read[:length], targets[:length], owners[:length]
+        if progress and number % 200 == 0:
+            progress(number, len(documents))
+    if any(target != IGNORE for target in targets):
+        rows.append(Row(tuple(read), tuple(targets)))
+        ids.append(owners[0])
+    learnt = sum(row.learnt for row in rows)
+    account = Account(
+        conversations=len(documents),
+        rows=len(rows),
+        tokens=sum(len(row.ids) for row in rows),
+        learnt_tokens=learnt,
+        learnt_by_part={DEFAULT_PART: learnt} if learnt else {},
+        longest=max((len(row.ids) for row in rows), default=0),
+    )
+    return Rows(tuple(rows), tuple(ids), account)
+
+
+def _files(paths: Iterable[Path]) -> list[Path]:
+    out: list[Path] = []
+    for path in paths:
+        inside = sorted(p for p in path.rglob("*") if p.suffix in (".txt", ".jsonl")) if path.is_dir() else [path]
+        if not inside:
+            raise MissingError(f"目录 {path} 里没有 .txt 或 .jsonl 文件。")
+        out += inside
+    return out
+
+
+def _read_all(files: Sequence[Path]) -> list[Document]:
+    found: list[Document] = []
+    faults: list[Fault] = []
+    for path in files:
+        if path.suffix in (".json", ".jsonl"):
+            _read_rows(path, found, faults)
+        elif text := read_text(path).strip():
+            found.append(Document(str(path), text))
+        else:
+            faults.append(Fault(str(path), None, "文本", "", "文件是空的。"))
+    if faults:
+        raise DataError(faults)
+    return found
+
+
+def _read_rows(path: Path, found: list[Document], faults: list[Fault]) -> None:
+    before = len(found) + len(faults)
+    for place, row in iterate_json(path):
+        if isinstance(row, Fault):
+            faults.append(row)
+            continue
+        texts = [row[key] for key in KEYS if key in row] if isinstance(row, dict) else [row]
+        text = texts[0] if texts else None
+        if isinstance(text, str) and text.strip():
+            found.append(Document(f"{path}:{place.row}", text.strip()))
+        else:
+            faults.append(place.fault("text", row, f"应有一段文字，在 {' 或 '.join(KEYS)} 字段里。"))
+    if before == len(found) + len(faults):
+        faults.append(Fault(str(path), None, "行", "", "文件里没有任何数据。"))
+
+
+def _without_copies(documents: Sequence[Document]) -> list[Document]:
+    """Each text once, so that none is both learnt and validated on."""
+    return list({document.text: document for document in reversed(documents)}.values())[::-1]
