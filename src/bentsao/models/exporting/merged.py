@@ -7,7 +7,8 @@ that was killed goes on behind the last shard that it wrote.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -48,40 +49,57 @@ class _Plan:
     rows: int | None
 
 
-def write_merged(
-    folder: Path,
-    located: Located,
-    info: AdapterInfo | None,
-    tokens: HFTokens,
-    chat_format: ChatFormat,
-    *,
-    dtype: torch.dtype | None,
-    report: Callable[[str], None],
-    shard_bytes: int = SHARD_BYTES,
-) -> None:
-    """Write the merged model; shards that are in `folder` already are kept.
+@dataclass(frozen=True)
+class Merged:
+    """The merged model as it would be stored: `tensors.read` merges a weight when it is asked for."""
+
+    tensors: Tensors
+    plan: _Plan
+
+
+@contextmanager
+def merged_tensors(located: Located, info: AdapterInfo | None, dtype: torch.dtype | None = None) -> Generator[Merged]:
+    """The weights of a base with an adapter on it.
 
     dtype: of the weights; None keeps each as the base stores it. The sums are made in float32 and rounded once.
     Raises ModelError where adapter and base do not fit.
     """
     with stored_tensors(located.folder) as stored:
         plan = _plan(located, info, stored, dtype)
-        shards = _shards(plan, shard_bytes)
-        index = {name: file for file, names in shards.items() for name in names}
-        for number, (file, names) in enumerate(shards.items(), start=1):
-            if (folder / file).is_file():
-                report(f"  {number}/{len(shards)} {file} 已经写好。")
-                continue
-            with whole_file(folder / file) as temporary:
-                write_safetensors(
-                    temporary, {name: plan.outputs[name] for name in names}, lambda name: _make(plan, stored, name)
-                )
-            if len(shards) > 1:
-                report(f"  {number}/{len(shards)} {file}")
+        shapes = {name: shape for name, (_, shape) in plan.outputs.items()}
+        dtypes = {name: number for name, (number, _) in plan.outputs.items()}
+        yield Merged(Tensors(shapes, dtypes, lambda name: _make(plan, stored, name)), plan)
+
+
+def write_weights(folder: Path, merged: Merged, report: Callable[[str], None], shard_bytes: int = SHARD_BYTES) -> None:
+    """Write the weights in shards; those that are in the folder already are kept."""
+    outputs = merged.plan.outputs
+    shards = _shards(merged.plan, shard_bytes)
+    for number, (file, names) in enumerate(shards.items(), start=1):
+        if (folder / file).is_file():
+            report(f"  {number}/{len(shards)} {file} 上次已经写好。")
+            continue
+        with whole_file(folder / file) as temporary:
+            write_safetensors(temporary, {name: outputs[name] for name in names}, merged.tensors.read)
+        if len(shards) > 1:
+            report(f"  {number}/{len(shards)} {file}")
     if len(shards) > 1:
-        total = sum(_size(*plan.outputs[name]) for name in index)
+        index = {name: file for file, names in shards.items() for name in names}
+        total = sum(_size(*output) for output in outputs.values())
         write_json(folder / "model.safetensors.index.json", {"metadata": {"total_size": total}, "weight_map": index})
-    _write_config(folder, located, plan, dtype)
+
+
+def write_dress(
+    folder: Path,
+    located: Located,
+    merged: Merged,
+    *,
+    tokens: HFTokens,
+    chat_format: ChatFormat,
+    dtype: torch.dtype | None,
+) -> None:
+    """Write all but the weights: configuration, tokenizer with its chat template, the base's licence."""
+    _write_config(folder, located, merged.plan, dtype)
     _write_tokenizer(folder, located, tokens, chat_format)
     for pattern in _KEPT:
         for file in located.folder.glob(pattern):

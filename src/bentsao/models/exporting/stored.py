@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +42,7 @@ class Tensors:
 
 
 @contextmanager
-def stored_tensors(folder: Path) -> Iterator[Tensors]:
+def stored_tensors(folder: Path) -> Generator[Tensors]:
     """The weights of a base's folder: safetensors, or else pickles, which are opened with `weights_only`.
 
     Raises ModelError for files that are broken or hold what is not known here.
