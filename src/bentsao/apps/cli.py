@@ -26,6 +26,7 @@ COMMANDS = {
     "evaluate": "bentsao.apps.commands.evaluate:app",
     "experiment": "bentsao.apps.commands.experiment:app",
     "bases": "bentsao.apps.commands.bases:app",
+    "export": "bentsao.apps.commands.export:export",
     "doctor": "bentsao.apps.commands.doctor:doctor",
     "demo": "bentsao.apps.commands.demo:demo",
 }

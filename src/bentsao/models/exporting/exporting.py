@@ -29,7 +29,14 @@ from bentsao.models.converting import check_convertible, write_converted
 from bentsao.models.exporting.card import model_card
 from bentsao.models.exporting.consolidated import write_consolidated
 from bentsao.models.exporting.gguf_file import check_gguf, write_gguf
-from bentsao.models.exporting.merged import SHARD_BYTES, Merged, merged_tensors, write_dress, write_weights
+from bentsao.models.exporting.merged import (
+    SHARD_BYTES,
+    Merged,
+    merged_tensors,
+    write_dress,
+    write_tokenizer,
+    write_weights,
+)
 from bentsao.models.exporting.quantising import check_quantiser
 from bentsao.models.exporting.templates import jinja_template, modelfile
 from bentsao.models.fetching import Located, locate
@@ -79,15 +86,11 @@ Write = Callable[[Path, Source, Target], None]
 
 @dataclass(frozen=True)
 class Format:
-    """A format. exact: whether greedy texts must stay the same, but for rounding in the last digits.
-
-    bytes_each: of a weight on the disk, the largest at a time; None: as the base's.
-    """
+    """A format. bytes_each: of a weight on the disk; None: as the base's."""
 
     description: str
     write: Write
     check: Callable[[Source], None]
-    exact: bool
     bytes_each: float | None = None
 
 
@@ -151,13 +154,13 @@ def _ctranslate2(precision: Any) -> Write:
         located, info = source.located, source.info
         loaded = load_base(located, **how) if info is None else load_onto(located, info, **how)
         write_converted(loaded, precision, work)
-        source.tokens.tokenizer.save_pretrained(str(work))
+        write_tokenizer(work, source.tokens, source.chat_format)
 
     return write
 
 
 def _gguf(form: str) -> Write:
-    def write(work: Path, source: Source, target: Target) -> None:
+    def write(work: Path, source: Source, _: Target) -> None:
         located, tokens, chat_format = source.located, source.tokens, source.chat_format
         file, dress = work / f"{source.name}-{form}.gguf", work / ".dress"
         dress.mkdir(exist_ok=True)
@@ -212,13 +215,13 @@ def _can_quantise(source: Source) -> None:
 
 
 FORMATS: dict[str, Format] = {
-    "hf": Format("Hugging Face 目录（safetensors）", _hugging_face, _any, exact=True),
-    "llama": Format("LLaMA 原始格式（consolidated.00.pth）", _llama, _is_llama, exact=True),
-    "ct2-float32": Format("CTranslate2，float32", _ctranslate2("float32"), _fits_ctranslate2, True, 4.2),
-    "ct2-int8": Format("CTranslate2，int8", _ctranslate2("int8"), _fits_ctranslate2, False, 2),
-    "gguf-f16": Format("GGUF，F16", _gguf("F16"), _fits_gguf, True, 2),
-    "gguf-q8_0": Format("GGUF，Q8_0", _gguf("Q8_0"), _fits_gguf, False, 1.1),
-    "gguf-q4_k_m": Format("GGUF，Q4_K_M", _gguf("Q4_K_M"), _can_quantise, False, 0.7),
+    "hf": Format("Hugging Face 目录（safetensors）", _hugging_face, _any),
+    "llama": Format("LLaMA 原始格式（consolidated.00.pth）", _llama, _is_llama),
+    "ct2-float32": Format("CTranslate2，float32", _ctranslate2("float32"), _fits_ctranslate2, 4.2),
+    "ct2-int8": Format("CTranslate2，int8", _ctranslate2("int8"), _fits_ctranslate2, 2),
+    "gguf-f16": Format("GGUF，F16", _gguf("F16"), _fits_gguf, 2),
+    "gguf-q8_0": Format("GGUF，Q8_0", _gguf("Q8_0"), _fits_gguf, 1.1),
+    "gguf-q4_k_m": Format("GGUF，Q4_K_M", _gguf("Q4_K_M"), _can_quantise, 0.7),
 }
 """The formats by name; add one here, with what opens it again in `inference/parity.py`."""
 

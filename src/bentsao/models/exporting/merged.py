@@ -100,7 +100,8 @@ def write_dress(
 ) -> None:
     """Write all but the weights: configuration, tokenizer with its chat template, the base's licence."""
     _write_config(folder, located, merged.plan, dtype)
-    _write_tokenizer(folder, located, tokens, chat_format)
+    write_tokenizer(folder, tokens, chat_format)
+    _write_generation(folder, located, tokens, chat_format)
     for pattern in _KEPT:
         for file in located.folder.glob(pattern):
             shutil.copyfile(file, folder / file.name)
@@ -198,7 +199,8 @@ def _texts(config: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield cast("dict[str, Any]", inner)
 
 
-def _write_tokenizer(folder: Path, located: Located, tokens: HFTokens, chat_format: ChatFormat) -> None:
+def write_tokenizer(folder: Path, tokens: HFTokens, chat_format: ChatFormat) -> None:
+    """Write the tokenizer with the format as its chat template."""
     tokenizer: Any = tokens.tokenizer
     before = tokenizer.chat_template
     tokenizer.chat_template = jinja_template(chat_format, tokens)
@@ -206,6 +208,10 @@ def _write_tokenizer(folder: Path, located: Located, tokens: HFTokens, chat_form
         tokenizer.save_pretrained(str(folder))
     finally:
         tokenizer.chat_template = before
+
+
+def _write_generation(folder: Path, located: Located, tokens: HFTokens, chat_format: ChatFormat) -> None:
+    """The base's settings, with the tokens that end an answer in this format."""
     own = located.folder / "generation_config.json"
     settings: Mapping[str, Any] = read_json(own) if own.is_file() else {}
     ends = sorted(stop_ids(chat_format, tokens))

@@ -42,7 +42,7 @@ def kind_of(form: str, name: str, shape: tuple[int, ...], *, layers: int, tied: 
 
 
 def _mixed(name: str, layers: int, tied: bool) -> GGMLQuantizationType:
-    """Q4_K_M: six bits for the head, and for the weights that suffer most in the first, the last and each third layer."""
+    """Q4_K_M: six bits for the head, and for what suffers most, in the first, the last and each third layer."""
     if name == "output.weight" or (tied and name == "token_embd.weight"):
         return Kind.Q6_K
     hit = re.fullmatch(r"blk\.(\d+)\.(attn_v|ffn_down)\.weight", name)
