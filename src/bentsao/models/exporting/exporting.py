@@ -153,7 +153,11 @@ def _ctranslate2(precision: Any) -> Write:
         how: Any = {"device": "cpu", "dtype": "float32", "report": target.report}
         located, info = source.located, source.info
         loaded = load_base(located, **how) if info is None else load_onto(located, info, **how)
-        write_converted(loaded, precision, work)
+        converted = work / "converted.partial"  # the converter empties the folder it is given
+        write_converted(loaded, precision, converted)
+        for file in converted.iterdir():
+            file.replace(work / file.name)
+        converted.rmdir()
         write_tokenizer(work, source.tokens, source.chat_format)
 
     return write
@@ -281,7 +285,7 @@ def _unfinished(out: Path, facts: dict[str, Any]) -> Generator[Path]:
         shutil.rmtree(work, ignore_errors=True)
         work.mkdir(parents=True)
         write_json(work / _PLAN, facts)
-    for left in (*work.glob(".*.tmp"), *work.glob("*.partial")):
+    for left in work.glob(".*.tmp"):
         left.unlink()
     yield work
     (work / _PLAN).unlink()
