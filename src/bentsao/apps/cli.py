@@ -27,6 +27,7 @@ COMMANDS = {
     "experiment": "bentsao.apps.commands.experiment:app",
     "adapters": "bentsao.apps.commands.adapters:app",
     "bases": "bentsao.apps.commands.bases:app",
+    "export": "bentsao.apps.commands.export:export",
     "doctor": "bentsao.apps.commands.doctor:doctor",
     "demo": "bentsao.apps.commands.demo:demo",
 }

@@ -98,10 +98,19 @@ def convert(
             _check_space(located, precision)
             report(f"首次以 {precision} 使用这个模型：正在转换为 CTranslate2 格式（约一分钟，只做这一次）……")
             with whole_folder(folder) as temporary:
-                account = _convert(merge_adapter(load()), precision, temporary)
-                write_json(temporary / ACCOUNT, account.model_dump())
+                account = write_converted(load(), precision, temporary)
             report(f"转换好了，放在 {folder}（{account.weight_bytes / 1e9:.2f} GB；不用时可以删去）。")
     return folder, account
+
+
+def write_converted(base: Base, precision: Precision, folder: Path) -> Converted:
+    """Write the folder of a base that is loaded on the CPU in float32, with its account. The base is used up.
+
+    Raises ConversionError as `convert`.
+    """
+    account = _convert(merge_adapter(base), precision, folder)
+    write_json(folder / ACCOUNT, account.model_dump())
+    return account
 
 
 def _content(located: Located, adapter: Path | None, precision: Precision) -> str:
