@@ -119,8 +119,9 @@ def _prefer(
 ) -> Outcome:
     """From preference pairs, by trl."""
     pairs = gather_pairs(recipe.data, recipe.training.seed)
-    train_rows, too_long = pair_rows(pairs.train, chat_format, base.tokens, recipe.data.cutoff)
-    valid_rows, also = pair_rows(pairs.valid, chat_format, base.tokens, recipe.data.cutoff)
+    tokens = base.tokens.with_template(chat_format.base_template) if chat_format.base_template else base.tokens
+    train_rows, too_long = pair_rows(pairs.train, chat_format, tokens, recipe.data.cutoff)
+    valid_rows, also = pair_rows(pairs.valid, chat_format, tokens, recipe.data.cutoff)
     for line in (*pairs.notes, f"学 {len(train_rows)} 对，验证 {len(valid_rows)} 对，放不下的 {too_long + also} 对"):
         reporter.note(line)
     if not train_rows:
