@@ -20,7 +20,7 @@ Control = Callable[[Sequence[int], Tensor], Tensor]
 """The ids of the answer so far and the logits of the next token, [words] → the logits as they shall count."""
 
 
-class RepetitionControl(AdapterLogitsProcessor):
+class RepetitionControl(AdapterLogitsProcessor):  # pyright: ignore[reportUntypedBaseClass]
     """Gives each request the control that its extra arguments ask for, in the reference's own words."""
 
     def is_argmax_invariant(self) -> bool:
