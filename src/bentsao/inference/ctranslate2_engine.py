@@ -247,14 +247,14 @@ class CTranslate2Engine:
             raise MemoryShortageError(_shortage(len(asked)))
 
 
-def _beginning(asked: Sequence[Sequence[str]], window: int | None) -> list[str]:
+def _beginning(asked: Sequence[list[str]], window: int | None) -> list[str]:
     """What all these prompts begin with, to be read once; none where that is not worth it or leaves the window."""
     first, last = min(map(list, asked)), max(map(list, asked))
     # Two tokens are left of each: with one alone, CTranslate2 takes the others' prompts for answers.
     most = min(map(len, asked)) - 2
     same = next((at for at in range(most) if first[at] != last[at]), max(0, most))
     wide = window is not None and max(map(len, asked)) > window
-    return [] if len(asked) == 1 or same < _WORTH or wide else list(first[:same])
+    return [] if len(asked) == 1 or same < _WORTH or wide else first[:same]
 
 
 @dataclass(frozen=True)
