@@ -35,7 +35,7 @@ def run(tmp_path: Path, **more: Any) -> Notes:
 def reply(**which: Any) -> tuple[str, str]:
     """What an engine answers, and in which format it was asked."""
     engine = open_engine(chat_format=None, report=lambda _: None, device="cpu", engine="transformers", **which)
-    prompt = engine.tokens.encode(engine.chat_format.name)
+    prompt = engine.tokens.encode(engine.chat_format.name, control=False, after=False)
     generated = engine.generate([prompt], Decoding(max_new_tokens=8))
     return generated[0].text, engine.chat_format.name
 

@@ -85,8 +85,10 @@ def test_groups_are_held_out_whole_and_what_is_alone_is_told(tmp_path: Path) -> 
 
 
 def test_pairs_are_rendered_as_inference_asks() -> None:
-    prompt = tuple(
-        Message(role=role, content=text) for role, text in (("user", "甲"), ("assistant", "乙"), ("user", "丙"))
+    prompt = (
+        Message(role="user", content="甲"),
+        Message(role="assistant", content="乙"),
+        Message(role="user", content="丙"),
     )
     tokens, plain = CharTokens(), FORMATS["plain"]
     (row,), left_out = pair_rows([Pair("1", "g", prompt, "好的", "不")], plain, tokens, 200)

@@ -63,12 +63,11 @@ class Papers:
 
 def write_result(folder: Path, model: nn.Module, papers: Papers, accelerator: Accelerator) -> None:
     """Write the output folder whole or not at all: an adapter, or a whole model. Every process calls it."""
-    adapter = isinstance(model, PeftModel)
-    weights = _whole_weights(model, only_tuned=adapter, accelerator=accelerator)
+    weights = _whole_weights(model, only_tuned=isinstance(model, PeftModel), accelerator=accelerator)
     if accelerator.is_main_process:
         with whole_folder(folder) as temporary:
-            if adapter:
-                _write_adapter(temporary, cast(PeftModel, model), weights, papers.base)
+            if isinstance(model, PeftModel):
+                _write_adapter(temporary, model, weights, papers.base)
             else:
                 _write_model(temporary, cast(PreTrainedModel, model), weights, papers)
             papers.write(temporary)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from accelerate.utils import DistributedType
 
 from bentsao.core.errors import ConfigError
 from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME
@@ -38,6 +39,15 @@ def check_together(recipe: Recipe, note: Callable[[str], None]) -> None:
             note(f"警告：偏好训练的学习率 {training.learning_rate:g} 很可能太大，常用 5e-6 到 1e-4")
     if full and training.learning_rate > 1e-4:
         note(f"警告：全参数微调的学习率 {training.learning_rate:g} 很可能太大，常用 1e-5 到 5e-5")
+
+
+def check_launcher(kind: DistributedType) -> None:
+    """Raises ConfigError where accelerate was told to shard by itself, which our loop does with one of its own."""
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise ConfigError(
+            f"请不要用 accelerate 的 {kind.value} 启动：分片由配方的 training.shard 管（FSDP2，相当于 ZeRO-3）。"
+            "用 accelerate launch --multi_gpu 或 torchrun 启动，再加 --set training.shard=true。见 docs/scaling.md。"
+        )
 
 
 def check_output(output: Path, restart: bool) -> None:

@@ -128,11 +128,11 @@ def unfreeze(model: PreTrainedModel, *, checkpointing: bool, lowest: int = 0) ->
         stack = layer_stack(model)
         frozen: list[nn.Module] = layers_below(model, lowest)
         # Modules stand in the order in which they are made: the embedding before the layers, the last norm after.
-        for module in cast(nn.Module, stack.owner).children():
+        for module in stack.owner.children():
             if module is stack.layers:
                 break
             frozen.append(module)
-        for module in (*frozen, cast(nn.Module, model.get_input_embeddings())):
+        for module in (*frozen, model.get_input_embeddings()):
             module.requires_grad_(False)
     if checkpointing:
         model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})

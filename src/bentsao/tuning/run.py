@@ -20,7 +20,14 @@ from bentsao.core.formats import ChatFormat
 from bentsao.models.loading import Base, load_base, resolve_format
 from bentsao.tuning.adapter import Papers, write_result
 from bentsao.tuning.checkpoints import open_run, run_folder
-from bentsao.tuning.checks import check_device, check_output, check_together, refuse_float16, training_dtype
+from bentsao.tuning.checks import (
+    check_device,
+    check_launcher,
+    check_output,
+    check_together,
+    refuse_float16,
+    training_dtype,
+)
 from bentsao.tuning.frozen import keep
 from bentsao.tuning.job import EvalRecord, Job, Outcome, StepRecord
 from bentsao.tuning.loop import train
@@ -191,6 +198,7 @@ def _accelerator(recipe: Recipe) -> Accelerator:
         project_dir=f"{recipe.output}.logs" if trackers else None,
     )
     check_device(recipe.base.device, accelerator.device)
+    check_launcher(accelerator.distributed_type)
     if trackers:
         run = {"wandb": {"name": recipe.training.run_name}} if recipe.training.run_name else {}
         accelerator.init_trackers(recipe.training.project, init_kwargs=run)

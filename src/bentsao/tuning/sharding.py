@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 from torch.distributed.device_mesh import init_device_mesh
-from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from bentsao.tuning.layers import layer_stack
@@ -21,9 +22,12 @@ from bentsao.tuning.objective import LabelledLoss
 def shard(objective: LabelledLoss, accelerator: Accelerator) -> None:
     """Deal the objective's model out in place, a layer a unit and the rest another. Before the optimizer is made."""
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    # Weights are kept in their own precision; put together and computed with in bfloat16 where autocast would.
+    halves = torch.bfloat16 if accelerator.mixed_precision == "bf16" else None
+    policy = MixedPrecisionPolicy(param_dtype=halves, reduce_dtype=torch.float32 if halves else None)
     for layer in layer_stack(objective.causal).layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(objective, mesh=mesh)
+        fully_shard(layer, mesh=mesh, mp_policy=policy)
+    fully_shard(objective, mesh=mesh, mp_policy=policy)
 
 
 def let_go(objective: nn.Module) -> None:
@@ -42,7 +46,7 @@ def is_sharded(model: nn.Module) -> bool:
 
 def whole(tensor: Tensor) -> Tensor:
     """The whole of a tensor that may be sharded; then it is an exchange that every process takes part in."""
-    return cast(Tensor, tensor.full_tensor()) if isinstance(tensor, DTensor) else tensor
+    return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def put(place: Tensor, value: Tensor) -> None:
