@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import urllib.request
 from collections.abc import Sequence
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,8 @@ class LlamaCpp:
     def __init__(self, file: Path, *, context: int) -> None:
         if find_spec("xllamacpp") is None:
             raise MissingError("打开 GGUF 需要 xllamacpp。请运行：pip install 'bentsao[export]'，或加 --no-check。")
-        import xllamacpp
-
-        settings: Any = xllamacpp.CommonParams()
+        llama: Any = import_module("xllamacpp")  # a compiled module, which says nothing of its types
+        settings = llama.CommonParams()
         settings.model.path = str(file)
         settings.n_ctx = context
         settings.n_parallel = 1
@@ -35,7 +35,7 @@ class LlamaCpp:
         settings.warmup = False
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = available_cores()
         try:
-            self._server: Any = xllamacpp.Server(settings)
+            self._server: Any = llama.Server(settings)
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"llama.cpp 打不开 {file.name}：{error}") from None
 
