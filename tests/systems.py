@@ -89,7 +89,7 @@ def _write_sentencepiece(folder: Path, template: str | None = None, marks: Seque
     return len(tokenizer)
 
 
-_LOUD = {"initializer_range": 0.2}
+_LOUD: dict[str, Any] = {"initializer_range": 0.2}
 """Larger than models are drawn with, so that a few steps on the layers of a small one can change what it says."""
 
 _SHAPE: dict[str, Any] = {
@@ -150,7 +150,7 @@ def bloom(folder: Path) -> Path:
         ["<unk>", "<s>", "</s>", "<pad>"], bos_token="<s>", eos_token="</s>", unk_token="<unk>", pad_token="<pad>"
     )
     tokenizer.save_pretrained(folder)
-    end = tokenizer.eos_token_id
+    end = cast(int, tokenizer.eos_token_id)
     _write_model(folder, "bloom", len(tokenizer) + 6, eos_token_id=end, bos_token_id=end - 1)
     return folder
 

@@ -96,7 +96,7 @@ def test_it_answers_with_both_engines(adapter: Path, base: Path) -> None:
 def sum_of(base: Path, parts: list[tuple[Path, float]]) -> torch.Tensor:
     """By hand: the base's weights with each change added."""
     plain = load_base(str(base), device="cpu").model
-    weights = dict(plain.named_parameters())
+    weights: dict[str, torch.Tensor] = dict(plain.named_parameters())
     with torch.no_grad():
         for folder, weight in parts:
             for module, change in read_adapter_files(folder).changes.items():
@@ -167,7 +167,7 @@ def enlarged(folder: Path, base: Path, more: int = 4) -> Path:
     model.save_pretrained(str(folder), save_embedding_layers=False)
     aged(folder, base_model_name_or_path=None)
     (folder / "tokenizer.model").write_bytes(sentencepiece())
-    names = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    names: dict[str, Any] = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
     tokenizer: Any = hf.LlamaTokenizer.from_pretrained(folder, **names, additional_special_tokens=marks)
     tokenizer.save_pretrained(folder)
     return folder

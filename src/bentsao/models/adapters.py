@@ -182,7 +182,7 @@ def _resize(base: Base, info: AdapterInfo, tokens: HFTokens) -> None:
     have = model.get_input_embeddings().weight.shape[0]
     if info.words in (None, have):
         return
-    if not info.own_tokens or len(tokens) > cast(int, info.words):
+    if not info.own_tokens or len(tokens) > info.words:
         raise ModelError(
             f"适配器 {info.name} 存有 {info.words} 行的词表，基座 {base.name} 是 {have} 行，"
             + (f"而它带的分词器有 {len(tokens)} 个词。" if info.own_tokens else "而它没有带分词器（tokenizer.model）。")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from transformers import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
@@ -177,8 +177,8 @@ def _special_ids(base: Opened) -> Iterator[Finding]:
     if base.tokens is None:
         return
     tokenizer = base.tokens.tokenizer
-    start, end, pad = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id
-    unknown = tokenizer.unk_token_id
+    named = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.pad_token_id, tokenizer.unk_token_id)
+    start, end, pad, unknown = cast("tuple[int | None, ...]", named)
     if end is None:
         yield Finding(
             level="warning",

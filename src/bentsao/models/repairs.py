@@ -91,7 +91,8 @@ def mend_ids(model: Any, tokenizer: PreTrainedTokenizerBase) -> None:
     So what is saved of it is right, and other programs that read it stop where they should.
     """
     control = {*tokenizer.all_special_ids, *cast(Any, tokenizer).added_tokens_decoder}
-    start, end, unknown = tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id
+    numbers = (tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.unk_token_id)
+    start, end, unknown = cast("tuple[int | None, int | None, int | None]", numbers)
     for config in (model.config, model.generation_config):
         for name, right, other in (("bos_token_id", start, end), ("eos_token_id", end, start)):
             said = getattr(config, name, None)

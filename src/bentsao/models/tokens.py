@@ -106,7 +106,7 @@ class HFTokens:
         start = cast("int | None", self.tokenizer.bos_token_id)
         stated = {number for number in self._stated if number in self.control_ids} - {*self.start_ids, start}
         known = {number for number in self.control_ids if self._written({number})[0] in _ENDS}
-        return frozenset({self.end_id, *known} | cast("set[int]", stated))
+        return frozenset({self.end_id, *known, *stated})
 
     def encode(self, text: str, *, control: bool = False, after: bool = False) -> list[int]:
         """Token ids without start or end. `control`: read control tokens in the text; else they are spelt out.
