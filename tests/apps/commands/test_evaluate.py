@@ -8,10 +8,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from cyclopts import App
-from safetensors.numpy import save_file
 
 from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.evaluate import app as evaluate_app
@@ -20,6 +18,7 @@ from bentsao.core.files import sha256_file
 from bentsao.evaluation.safety import read_cases
 from tests.construction.materials import small_kb
 from tests.evaluation.models import SayingEngine
+from tests.inference.grounded.adapters import adapter_folder
 from tests.models.remote.server import Act, completion, serving
 
 Run = Callable[..., str]
@@ -97,12 +96,10 @@ def test_the_page_shows_what_was_said_and_runs_none_of_it(run: Run, tmp_path: Pa
 
 def adapter(path: Path, trained_on: Path | None = None) -> str:
     """A folder that names what it was tuned from, and on which rows."""
-    path.mkdir(parents=True)
-    (path / "adapter_config.json").write_text('{"peft_type": "LORA", "base_model_name_or_path": "some/base"}', "utf-8")
-    save_file({"w": np.zeros((1, 1), np.float32)}, path / "adapter_model.safetensors")
+    folder = adapter_folder(path)
     told = {str(trained_on): sha256_file(trained_on)} if trained_on else {}
-    (path / "bentsao.json").write_text(json.dumps({"base": {"name": "some/base"}, "data": told}), "utf-8")
-    return str(path)
+    (folder / "bentsao.json").write_text(json.dumps({"base": {"name": "some/base"}, "data": told}), "utf-8")
+    return str(folder)
 
 
 def test_several_adapters_side_by_side(run: Run, tmp_path: Path) -> None:
