@@ -26,7 +26,8 @@ class LlamaCpp:
             raise MissingError("打开 GGUF 需要 xllamacpp。请运行：pip install 'bentsao[export]'，或加 --no-check。")
         import xllamacpp
 
-        settings: Any = xllamacpp.CommonParams()
+        library: Any = xllamacpp
+        settings: Any = library.CommonParams()
         settings.model.path = str(file)
         settings.n_ctx = context
         settings.n_parallel = 1
@@ -35,7 +36,7 @@ class LlamaCpp:
         settings.warmup = False
         settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = available_cores()
         try:
-            self._server: Any = xllamacpp.Server(settings)
+            self._server: Any = library.Server(settings)
         except (RuntimeError, ValueError) as error:
             raise ModelError(f"llama.cpp 打不开 {file.name}：{error}") from None
 

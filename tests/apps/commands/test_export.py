@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 
@@ -32,7 +32,7 @@ def test_a_gate_that_fails_is_the_exit_status(tmp_path: Path, monkeypatch: pytes
     base, adapter = adapted_folders(tmp_path, "llama")
     real = gate.check_parity
     monkeypatch.setattr(gate, "check_parity", lambda *a, **k: real(*a, **k).model_copy(update={"passed": False}))
-    given = {"adapter": adapter, "base": str(base), "chat_format": "plain", "count": 1, "tokens": 4}
+    given: dict[str, Any] = {"adapter": adapter, "base": str(base), "chat_format": "plain", "count": 1, "tokens": 4}
     with pytest.raises(SystemExit) as stopped:
         export("hf", out=tmp_path / "out", **given)
     assert stopped.value.code == 1
