@@ -98,9 +98,9 @@ def measure(work: Path, shard_bytes: int) -> None:
 
     watching = threading.Thread(target=watch)
     watching.start()
-    with merged_tensors(Located("synthetic", work / "base", None, None), info) as merged:
-        largest = max(torch.Size(shape).numel() * 2 for shape in merged.tensors.shapes.values())
-        write_weights(work / "out", merged, lambda _: None, shard_bytes)
+    merged = merged_tensors(Located("synthetic", work / "base", None, None), info)
+    largest = max(torch.Size(shape).numel() * 2 for shape in merged.tensors.shapes.values())
+    write_weights(work / "out", merged, lambda _: None, shard_bytes)
     done.set()
     watching.join()
     seconds = time.perf_counter() - started

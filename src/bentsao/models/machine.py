@@ -18,6 +18,7 @@ from bentsao.core.records import Record
 from bentsao.models.presets import Preset
 
 EXTRAS: dict[str, tuple[str, ...]] = {
+    "export": ("xllamacpp",),
     "gpu": ("bitsandbytes",),
     "serve": ("fastapi", "uvicorn", "prometheus-client"),
     "track": ("tensorboard", "wandb", "trackio"),

@@ -55,9 +55,9 @@ _LICENCE = (
 )
 
 _USE = {
-    "hf": "用 transformers 打开，或 `bentsao chat --base`。对话模板在分词器里。",
+    "hf": "用 transformers 打开，或 `bentsao chat --base 目录`；对话模板在分词器里。",
     "llama": "用 LLaMA 的原始代码打开；分词器在旁边，是 Hugging Face 格式。",
-    "ct2": "用 CTranslate2 的 `Generator` 打开。词表里的词是 token 的编号：`[str(i) for i in tokenizer.encode(text)]`。",
+    "ct2": "用 CTranslate2 的 `Generator` 打开；词表里是 token 的编号：`[str(i) for i in tokenizer.encode(text)]`。",
     "gguf": "用 llama.cpp 打开；Ollama：在本目录运行 `ollama create 名字 -f Modelfile`，再 `ollama run 名字`。",
 }
 

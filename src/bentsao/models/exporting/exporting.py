@@ -136,16 +136,15 @@ def export(form: str, source: Source, out: Path, target: Target) -> None:
 
 
 def _hugging_face(work: Path, source: Source, target: Target) -> None:
-    with merged_tensors(source.located, source.info, target.dtype) as merged:
-        write_weights(work, merged, target.report, target.shard_bytes)
-        write_dress(
-            work, source.located, merged, tokens=source.tokens, chat_format=source.chat_format, dtype=target.dtype
-        )
+    merged = merged_tensors(source.located, source.info, target.dtype)
+    write_weights(work, merged, target.report, target.shard_bytes)
+    _dress(work, source, merged, target.dtype)
 
 
 def _llama(work: Path, source: Source, target: Target) -> None:
-    with _merged_with_dress(work, source, target.dtype) as merged:
-        write_consolidated(work, merged.tensors, AutoConfig.from_pretrained(work))
+    merged = merged_tensors(source.located, source.info, target.dtype)
+    _dress(work, source, merged, target.dtype)
+    write_consolidated(work, merged.tensors, AutoConfig.from_pretrained(work))
 
 
 def _ctranslate2(precision: Any) -> Write:
@@ -168,17 +167,18 @@ def _gguf(form: str) -> Write:
         located, tokens, chat_format = source.located, source.tokens, source.chat_format
         file, dress = work / f"{source.name}-{form}.gguf", work / ".dress"
         dress.mkdir(exist_ok=True)
-        with _merged_with_dress(dress, source, None) as merged:
-            write_gguf(
-                file,
-                merged.tensors,
-                dress,
-                form,
-                tokens=tokens,
-                template=jinja_template(chat_format, tokens),
-                name=source.name,
-                stops=stop_ids(chat_format, tokens),
-            )
+        merged = merged_tensors(located, source.info)
+        _dress(dress, source, merged, None)
+        write_gguf(
+            file,
+            merged.tensors,
+            dress,
+            form,
+            tokens=tokens,
+            template=jinja_template(chat_format, tokens),
+            name=source.name,
+            stops=stop_ids(chat_format, tokens),
+        )
         context = AutoConfig.from_pretrained(dress).max_position_embeddings
         shutil.rmtree(dress)
         licence = None if located.preset is None else located.preset.licence
@@ -188,11 +188,8 @@ def _gguf(form: str) -> Write:
     return write
 
 
-@contextmanager
-def _merged_with_dress(folder: Path, source: Source, dtype: torch.dtype | None) -> Generator[Merged]:
-    with merged_tensors(source.located, source.info, dtype) as merged:
-        write_dress(folder, source.located, merged, tokens=source.tokens, chat_format=source.chat_format, dtype=dtype)
-        yield merged
+def _dress(folder: Path, source: Source, merged: Merged, dtype: torch.dtype | None) -> None:
+    write_dress(folder, source.located, merged, tokens=source.tokens, chat_format=source.chat_format, dtype=dtype)
 
 
 def _any(_: Source) -> None:

@@ -152,7 +152,7 @@ def _add_facts(writer: GGUFWriter, config: Any, name: str, form: str) -> None:
         writer.add_rope_scaling_type(RopeScalingType.LINEAR)
         writer.add_rope_scaling_factor(float(rope["factor"]))
     if config.model_type == "gemma3_text":
-        writer.add_sliding_window(cast(int, window))
+        writer.add_sliding_window(config.sliding_window)
         if config.final_logit_softcapping:
             writer.add_final_logit_softcapping(config.final_logit_softcapping)
     elif window and config.model_type == "mistral":

@@ -7,8 +7,7 @@ that was killed goes on behind the last shard that it wrote.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -57,18 +56,17 @@ class Merged:
     plan: _Plan
 
 
-@contextmanager
-def merged_tensors(located: Located, info: AdapterInfo | None, dtype: torch.dtype | None = None) -> Generator[Merged]:
+def merged_tensors(located: Located, info: AdapterInfo | None, dtype: torch.dtype | None = None) -> Merged:
     """The weights of a base with an adapter on it.
 
     dtype: of the weights; None keeps each as the base stores it. The sums are made in float32 and rounded once.
     Raises ModelError where adapter and base do not fit.
     """
-    with stored_tensors(located.folder) as stored:
-        plan = _plan(located, info, stored, dtype)
-        shapes = {name: shape for name, (_, shape) in plan.outputs.items()}
-        dtypes = {name: number for name, (number, _) in plan.outputs.items()}
-        yield Merged(Tensors(shapes, dtypes, lambda name: _make(plan, stored, name)), plan)
+    stored = stored_tensors(located.folder)
+    plan = _plan(located, info, stored, dtype)
+    shapes = {name: shape for name, (_, shape) in plan.outputs.items()}
+    dtypes = {name: number for name, (number, _) in plan.outputs.items()}
+    return Merged(Tensors(shapes, dtypes, lambda name: _make(plan, stored, name)), plan)
 
 
 def write_weights(folder: Path, merged: Merged, report: Callable[[str], None], shard_bytes: int = SHARD_BYTES) -> None:

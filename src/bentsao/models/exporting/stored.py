@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Callable, Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -41,41 +40,48 @@ class Tensors:
     read: Callable[[str], Tensor]
 
 
-@contextmanager
-def stored_tensors(folder: Path) -> Generator[Tensors]:
+def stored_tensors(folder: Path) -> Tensors:
     """The weights of a base's folder: safetensors, or else pickles, which are opened with `weights_only`.
 
     Raises ModelError for files that are broken or hold what is not known here.
     """
-    with ExitStack() as stack:
-        files = sorted(folder.glob("*.safetensors"))
-        if files:
-            yield _safetensors(files, stack)
-            return
-        pickles = sorted(folder.glob("pytorch_model*.bin"))
-        if not pickles:
-            raise ModelError(f"{folder} 里没有权重文件（*.safetensors 或 pytorch_model*.bin）。")
-        yield _pickles(pickles)
+    files = sorted(folder.glob("*.safetensors"))
+    if files:
+        return _safetensors(files)
+    pickles = sorted(folder.glob("pytorch_model*.bin"))
+    if not pickles:
+        raise ModelError(f"{folder} 里没有权重文件（*.safetensors 或 pytorch_model*.bin）。")
+    return _pickles(pickles)
 
 
-def _safetensors(files: list[Path], stack: ExitStack) -> Tensors:
-    where: dict[str, Any] = {}
+def _safetensors(files: list[Path]) -> Tensors:
+    where: dict[str, Path] = {}
     shapes: dict[str, tuple[int, ...]] = {}
     dtypes: dict[str, torch.dtype] = {}
     for file in files:
-        try:
-            opened = stack.enter_context(cast(Any, safe_open(file, framework="pt")))
-        except SafetensorError as error:
-            raise ModelError(f"{file} 已损坏或没有写完：{error}。请重新下载。") from None
-        for name in opened.keys():  # noqa: SIM118
-            part = opened.get_slice(name)
-            if part.get_dtype() not in _DTYPES:
-                raise ModelError(
-                    f"{file} 里的 {name} 是 {part.get_dtype()} 精度，不能合并。请用没有量化的基座（16 或 32 位）。"
-                )
-            where[name] = opened
-            shapes[name], dtypes[name] = tuple(part.get_shape()), _DTYPES[part.get_dtype()]
-    return Tensors(shapes, dtypes, lambda name: where[name].get_tensor(name))
+        with _opened(file) as opened:
+            for name in opened.keys():  # noqa: SIM118
+                part = opened.get_slice(name)
+                if part.get_dtype() not in _DTYPES:
+                    raise ModelError(
+                        f"{file} 里的 {name} 是 {part.get_dtype()} 精度，不能合并。请用没有量化的基座（16 或 32 位）。"
+                    )
+                where[name] = file
+                shapes[name], dtypes[name] = tuple(part.get_shape()), _DTYPES[part.get_dtype()]
+
+    def read(name: str) -> Tensor:
+        # Opened anew for each, so that the file's pages do not gather in memory.
+        with _opened(where[name]) as opened:
+            return opened.get_tensor(name)
+
+    return Tensors(shapes, dtypes, read)
+
+
+def _opened(file: Path) -> Any:
+    try:
+        return safe_open(file, framework="pt")
+    except SafetensorError as error:
+        raise ModelError(f"{file} 已损坏或没有写完：{error}。请重新下载。") from None
 
 
 def _pickles(files: list[Path]) -> Tensors:
@@ -111,5 +117,5 @@ def write_safetensors(
             if tensor.dtype != dtype or tuple(tensor.shape) != shape:
                 raise ValueError(f"{name}: {tensor.dtype} {tuple(tensor.shape)} instead of {dtype} {shape}")
             flat = tensor.contiguous().view(-1)
-            out.write(memoryview(flat.view(torch.uint8).numpy()) if flat.numel() else b"")
+            out.write(cast(Any, flat.view(torch.uint8).numpy()) if flat.numel() else b"")
             del tensor, flat
