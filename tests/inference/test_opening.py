@@ -29,10 +29,12 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_base_folder(tmp_path_factory.mktemp("base"), chat_template=TEMPLATE)
 
 
-def save_adapter(folder: Path, base: Path, *, seed: int = 0, chat_format: str | None = "med_template") -> Path:
+def save_adapter(
+    folder: Path, base: Path, *, seed: int = 0, chat_format: str | None = "med_template", rank: int = 2
+) -> Path:
     """A PEFT folder with random weights, and the format it says it was tuned with."""
     torch.manual_seed(seed)
-    config = LoraConfig(r=2, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
+    config = LoraConfig(r=rank, target_modules=["q_proj", "down_proj"], init_lora_weights=False)
     model = cast(Any, get_peft_model(cast(Any, load_base(str(base)).model), config))
     model.save_pretrained(folder)
     if chat_format:

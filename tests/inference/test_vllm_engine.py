@@ -198,11 +198,6 @@ def test_what_vllm_has_not_is_refused(folder: Path, how: dict[str, Any], told: s
 def test_what_vllm_cannot_load_is_told(vllm: type[vllm_double.LLM], folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"Tensor parallel size 2.*--engine transformers"):
         opened("vllm", folder, gpus=2)
-    wide = save_adapter(tmp_path / "wide", folder, chat_format="plain")
-    config = wide / "adapter_config.json"
-    config.write_text(config.read_text(encoding="utf-8").replace('"r": 2', '"r": 600'), encoding="utf-8")
+    wide = save_adapter(tmp_path / "wide", folder, chat_format="plain", rank=600)
     with pytest.raises(ModelError, match="秩是 600"):
-        opened("vllm", folder, wide)
-    config.write_text(config.read_text(encoding="utf-8").replace('"r": 600', '"r": 3'), encoding="utf-8")
-    with pytest.raises(ModelError, match=r"vLLM 不能把适配器.*size mismatch"):
         opened("vllm", folder, wide)

@@ -30,7 +30,7 @@ from bentsao.inference.transformers_engine import TransformersEngine
 from bentsao.models.adapters import load_onto
 from bentsao.models.converting import ACCOUNT, Converted
 from bentsao.models.exporting.consolidated import read_consolidated
-from bentsao.models.exporting.exporting import Source
+from bentsao.models.exporting.source import Source
 from bentsao.models.loading import Base, load_base
 
 TOLERANCE: dict[str, float] = {
