@@ -81,8 +81,11 @@ def prefer(
 
     Raises ConfigError where the rows of a step cannot be dealt out evenly.
     """
+    from transformers.trainer_callback import PrinterCallback
+
     told = _Told(on_step, note)
     trainer = _trainer(model, tokenizer, job, recipe, accelerator)
+    trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_callback(told, job.stop))
     resume = last_checkpoint(job.folder)
     if resume is not None:
