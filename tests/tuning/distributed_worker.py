@@ -71,5 +71,5 @@ def main(folder: Path, words: set[str]) -> None:
 
 if __name__ == "__main__":
     # Processes that wait for each other in vain would wait for ever.
-    faulthandler.dump_traceback_later(300, exit=True)
+    faulthandler.dump_traceback_later(600, exit=True)
     main(Path(sys.argv[1]), set(sys.argv[2:]))

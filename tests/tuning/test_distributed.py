@@ -24,7 +24,7 @@ def losses(folder: Path, processes: int, *words: str) -> dict[str, Any]:
         [sys.executable, *launcher, *worker],
         capture_output=True,
         text=True,
-        timeout=400,
+        timeout=700,
         check=False,
         cwd=root,
         env={**os.environ, "PYTHONPATH": f"{root / 'src'}{os.pathsep}{root}", "OMP_NUM_THREADS": "1"},
