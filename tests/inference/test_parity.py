@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bentsao.inference.parity import QUESTIONS, Parity, check_parity
-from bentsao.models.exporting.exporting import FORMATS, Source, Target, export, open_source
+from bentsao.models.exporting.exporting import FORMATS, Target, export
+from bentsao.models.exporting.source import Source, open_source
 from tests.doubles import Kind
 from tests.models.exporting.adapted import source_of
 

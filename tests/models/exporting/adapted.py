@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from torch import Tensor
 
-from bentsao.models.exporting.exporting import Source, open_source
+from bentsao.models.exporting.source import Source, open_source
 from bentsao.models.loading import load_base
 from tests.doubles import TEMPLATE, Kind, tiny_base_folder
 

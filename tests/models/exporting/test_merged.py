@@ -11,9 +11,10 @@ from safetensors.torch import load_file
 
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.models.adapters import load_adapted
-from bentsao.models.exporting import exporting, merged
+from bentsao.models.exporting import merged
 from bentsao.models.exporting.deltas import read_changes
 from bentsao.models.exporting.exporting import ACCOUNT, Target, export
+from bentsao.models.exporting.source import open_source
 from bentsao.models.exporting.stored import write_safetensors
 from bentsao.models.loading import load_base
 from tests.doubles import KINDS, Kind
@@ -143,7 +144,7 @@ def test_an_adapter_of_another_base_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     source = source_of(tmp_path / "one", "llama")
     bloom, _ = adapted_folders(tmp_path, "bloom")
-    wrong = exporting.open_source(
+    wrong = open_source(
         adapter=source.info.folder if source.info else None, base=str(bloom), chat_format="plain", report=lambda _: None
     )
     with pytest.raises(ModelError, match="不相配"):

@@ -51,8 +51,9 @@ def export(
 
     例：bentsao export gguf-q4_k_m --adapter runs/my --out my-gguf
     """
-    from bentsao.models.exporting.exporting import Target, open_source
+    from bentsao.models.exporting.exporting import Target
     from bentsao.models.exporting.exporting import export as write
+    from bentsao.models.exporting.source import open_source
     from bentsao.models.machine import DTYPES
 
     if adapter is None and base is None:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from bentsao.models.exporting.exporting import Source
+from bentsao.models.exporting.source import Source
 
 DISCLAIMER = (
     "本模型由语言模型微调而成，回答可能有误、过时或杜撰。它不构成诊断或治疗建议，不能代替医生；"

@@ -14,16 +14,12 @@ from transformers import AutoConfig
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
 from bentsao.core.files import cache_folder, read_json, sha256_file, sha256_text, write_json, write_text
-from bentsao.core.formats import FILE_NAME, ChatFormat
+from bentsao.core.formats import FILE_NAME
 from bentsao.core.rendering import stop_ids
 from bentsao.models.adapters import (
     CONFIG_NAME,
     WEIGHTS_NAME,
-    AdapterInfo,
     load_onto,
-    locate_base,
-    read_adapter,
-    with_own_template,
 )
 from bentsao.models.converting import check_convertible, write_converted
 from bentsao.models.exporting.card import model_card
@@ -38,34 +34,17 @@ from bentsao.models.exporting.merged import (
     write_weights,
 )
 from bentsao.models.exporting.quantising import check_quantiser
+from bentsao.models.exporting.source import Source
 from bentsao.models.exporting.templates import jinja_template, modelfile
-from bentsao.models.fetching import Located, locate
-from bentsao.models.loading import default_format, load_base, open_tokens, resolve_format, stored_parameters
+from bentsao.models.loading import load_base, stored_parameters
 from bentsao.models.locking import alone
 from bentsao.models.machine import DTYPES
-from bentsao.models.tokens import HFTokens
 
 ACCOUNT = "bentsao-export.json"
 """The account in an exported folder: what it was made from."""
 
 _PLAN = ".plan.json"
 """What an unfinished export is of; another is begun anew."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is exported: a base on this machine, the adapter on it (or none), and the format it is asked in."""
-
-    located: Located
-    info: AdapterInfo | None
-    tokens: HFTokens
-    chat_format: ChatFormat
-
-    @property
-    def name(self) -> str:
-        """A short name for files: the base's and the adapter's."""
-        base = self.located.name.rstrip("/").rsplit("/", 1)[-1]
-        return base if self.info is None else f"{base}-{self.info.folder.resolve().name}"
 
 
 @dataclass(frozen=True)
@@ -92,24 +71,6 @@ class Format:
     write: Write
     check: Callable[[Source], None]
     bytes_each: float | None = None
-
-
-def open_source(
-    *, adapter: Path | None, base: str | None, chat_format: str | None, report: Callable[[str], None]
-) -> Source:
-    """From names to what is exported; nothing of the weights is read yet. Arguments and errors as `open_engine`'s."""
-    info = None if adapter is None else read_adapter(adapter)
-    if info is None and base is None:
-        raise ConfigError("没有指定模型。请用 --adapter DIR 给出适配器目录，或用 --base NAME 给出基座。")
-    located = locate(base or "", report) if info is None else locate_base(info, base, report)
-    tokens = open_tokens(located, trust_remote_code=False)
-    if info is not None:
-        tokens = with_own_template(tokens, info)
-    stored = None if info is None else info.chat_format
-    chosen = resolve_format(chat_format, tokens, stored or default_format(tokens, located.preset))
-    if chosen.base_template:
-        tokens = tokens.with_template(chosen.base_template)
-    return Source(located, info, tokens, chosen)
 
 
 def export(form: str, source: Source, out: Path, target: Target) -> None:
@@ -224,7 +185,7 @@ FORMATS: dict[str, Format] = {
     "gguf-q8_0": Format("GGUF，Q8_0", _gguf("Q8_0"), _fits_gguf, 1.1),
     "gguf-q4_k_m": Format("GGUF，Q4_K_M", _gguf("Q4_K_M"), _can_quantise, 0.7),
 }
-"""The formats by name; add one here, with what opens it again in `inference/parity.py`."""
+"""The formats by name; add one here, with what opens it again in `inference/reopening.py`."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
