@@ -10,26 +10,20 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import Any, cast
+from typing import Any
 
-import torch
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from bentsao.core.files import read_json
 from bentsao.core.records import Message, Record
 from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Engine
-from bentsao.inference.llamacpp_runtime import LlamaCpp
+from bentsao.inference.reopening import reopen
 from bentsao.inference.transformers_engine import TransformersEngine
 from bentsao.models.adapters import load_onto
-from bentsao.models.converting import ACCOUNT, Converted
-from bentsao.models.exporting.consolidated import read_consolidated
 from bentsao.models.exporting.source import Source
 from bentsao.models.loading import Base, load_base
 
@@ -111,14 +105,6 @@ class Parity(Record):
         return mean(1.0 if row.shared is None else row.shared / max(1, row.tokens) for row in self.rows)
 
 
-@dataclass(frozen=True)
-class _Opened:
-    """An export in its own runtime: the prompt's tokens as it makes them, and what it says after ours."""
-
-    prompt: Callable[[list[Message]], list[int]]
-    greedy: Callable[[Sequence[Sequence[int]], int], list[list[int]]]
-
-
 def check_parity(
     form: str, folder: Path, source: Source, *, questions: Sequence[str], tokens: int, report: Callable[[str], None]
 ) -> Parity:
@@ -134,7 +120,7 @@ def check_parity(
     ours = [list(answer.ids) for answer in reference.generate(prompts, Decoding(max_new_tokens=tokens))]
     report("再由导出的模型回答……")
     context = max(map(len, prompts)) + tokens + 8
-    opened = _OPEN[form.split("-", maxsplit=1)[0]](folder, source, context)
+    opened = reopen(form, folder, source, context)
     same = [opened.prompt(messages) == prompt for messages, prompt in zip(asked, prompts, strict=True)]
     stops = stop_ids(source.chat_format, source.tokens)
     theirs = [_until(ids, stops) for ids in opened.greedy(prompts, tokens)]
@@ -258,57 +244,3 @@ def _strength(model: PeftModel, factor: float) -> Generator[None]:
     finally:
         for layer, own in zip(layers, before, strict=True):
             layer.scaling.update(own)
-
-
-# ---------------------------------------------------------------------------------------------------------------------
-
-
-def _open_hf(folder: Path, source: Source, _: int) -> _Opened:
-    base = load_base(str(folder), device="cpu", dtype="float32")
-    return _Opened(_own_prompt(folder), _greedy(TransformersEngine(base, source.chat_format)))
-
-
-def _open_llama(folder: Path, source: Source, _: int) -> _Opened:
-    config: Any = AutoConfig.from_pretrained(folder)
-    model: Any = AutoModelForCausalLM.from_config(config, dtype=torch.float32)
-    model.load_state_dict(read_consolidated(folder, config))
-    number = torch.device("cpu")
-    base = Base(str(folder), None, str(folder), model.eval(), source.tokens, number, torch.float32, source.chat_format)
-    return _Opened(_own_prompt(folder), _greedy(TransformersEngine(base, source.chat_format)))
-
-
-def _open_ct2(folder: Path, source: Source, _: int) -> _Opened:
-    from bentsao.inference.ctranslate2_engine import CTranslate2Engine
-
-    account = Converted.model_validate(read_json(folder / ACCOUNT))
-    engine = CTranslate2Engine(folder, account, source.tokens, source.chat_format, name=str(folder))
-    return _Opened(_own_prompt(folder), _greedy(engine))
-
-
-def _open_gguf(folder: Path, _source: Source, context: int) -> _Opened:
-    opened = LlamaCpp(next(folder.glob("*.gguf")), context=context)
-    return _Opened(opened.prompt_ids, lambda prompts, limit: [opened.greedy(prompt, limit) for prompt in prompts])
-
-
-def _own_prompt(folder: Path) -> Callable[[list[Message]], list[int]]:
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-
-    def prompt(messages: list[Message]) -> list[int]:
-        said = [{"role": message.role, "content": message.content} for message in messages]
-        return cast("list[int]", tokenizer.apply_chat_template(said, add_generation_prompt=True, return_dict=False))
-
-    return prompt
-
-
-def _greedy(engine: Engine) -> Callable[[Sequence[Sequence[int]], int], list[list[int]]]:
-    return lambda prompts, limit: [
-        list(answer.ids) for answer in engine.generate(prompts, Decoding(max_new_tokens=limit))
-    ]
-
-
-_OPEN: dict[str, Callable[[Path, Source, int], _Opened]] = {
-    "hf": _open_hf,
-    "llama": _open_llama,
-    "ct2": _open_ct2,
-    "gguf": _open_gguf,
-}

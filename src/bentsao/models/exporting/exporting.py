@@ -185,7 +185,7 @@ FORMATS: dict[str, Format] = {
     "gguf-q8_0": Format("GGUF，Q8_0", _gguf("Q8_0"), _fits_gguf, 1.1),
     "gguf-q4_k_m": Format("GGUF，Q4_K_M", _gguf("Q4_K_M"), _can_quantise, 0.7),
 }
-"""The formats by name; add one here, with what opens it again in `inference/parity.py`."""
+"""The formats by name; add one here, with what opens it again in `inference/reopening.py`."""
 
 
 # ---------------------------------------------------------------------------------------------------------------------
