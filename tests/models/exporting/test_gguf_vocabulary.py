@@ -1,7 +1,8 @@
-"""Byte-level tokenizers, as of Qwen and Llama 3, must be read by llama.cpp as Hugging Face's library reads them."""
+"""Tokenizers such as Qwen's, Llama 3's and Gemma's must be read by llama.cpp as Hugging Face's library reads them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,17 +44,63 @@ def byte_level(cut: str) -> PreTrainedTokenizerFast:
     return PreTrainedTokenizerFast(tokenizer_object=inner, eos_token="<|im_end|>", pad_token="<|endoftext|>")
 
 
-def base_of(folder: Path, cut: str) -> Path:
-    tokenizer = byte_level(cut)
+def sentencepiece() -> PreTrainedTokenizerFast:
+    """As Gemma's: blanks as "▁", bytes to fall back on, and words that compete for the same characters."""
+    from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers
+
+    characters = dict.fromkeys("▁\n" + "".join(QUESTIONS).replace(" ", ""))
+    words = [
+        "感冒",
+        "冒3",
+        "3",
+        "38",
+        "8.",
+        "8.5",
+        ".5",
+        "5度",
+        "头痛",
+        "▁A",
+        "sp",
+        "pir",
+        "Aspir",
+        "ir",
+        "in",
+        "▁1",
+        "00",
+        "100",
+    ]
+    known = [*(f"<0x{byte:02X}>" for byte in range(256)), *characters]
+    merges: list[tuple[str, str]] = []
+    for word in words:
+        splits = [(word[:at], word[at:]) for at in range(1, len(word))]
+        merges += [pair for pair in splits if set(pair) <= set(known)]
+        known += [] if word in known else [word]
+    marks = ["<bos>", "<eos>", "<unk>"]
+    vocabulary = {word: number for number, word in enumerate([*marks, *known])}
+    inner = Tokenizer(models.BPE(vocab=vocabulary, merges=merges, byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    inner.normalizer = normalizers.Replace(" ", "▁")
+    inner.decoder = decoders.Sequence([decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()])
+    inner.add_special_tokens([AddedToken(mark, special=True, normalized=False) for mark in marks])
+    return PreTrainedTokenizerFast(tokenizer_object=inner, bos_token="<bos>", eos_token="<eos>", unk_token="<unk>")
+
+
+def base_of(folder: Path, tokenizer: PreTrainedTokenizerFast) -> Path:
     tiny_model("qwen3", vocab_size=448).save_pretrained(folder)  # more rows than words, as Qwen has
     tokenizer.save_pretrained(folder)
     return folder
 
 
+TOKENIZERS: dict[str, Callable[[], PreTrainedTokenizerFast]] = {
+    "qwen2": lambda: byte_level(CUTS["qwen2"]),
+    "llama-bpe": lambda: byte_level(CUTS["llama-bpe"]),
+    "sentencepiece": sentencepiece,
+}
+
+
 @pytest.mark.skipif(find_spec("xllamacpp") is None, reason="xllamacpp is not installed: pip install 'bentsao[export]'")
-@pytest.mark.parametrize("name", CUTS)
+@pytest.mark.parametrize("name", TOKENIZERS)
 def test_llama_cpp_reads_text_alike(name: str, tmp_path: Path) -> None:
-    base = base_of(tmp_path / "base", CUTS[name])
+    base = base_of(tmp_path / "base", TOKENIZERS[name]())
     source = open_source(adapter=None, base=str(base), chat_format="med_template", report=lambda _: None)
     export("gguf-f16", source, tmp_path / "out", Target())
     parity = check_parity("gguf-f16", tmp_path / "out", source, questions=QUESTIONS, tokens=8, report=lambda _: None)
@@ -67,7 +114,7 @@ def test_the_two_ways_of_cutting_differ() -> None:
 
 
 def test_an_unknown_way_of_cutting_is_refused(tmp_path: Path) -> None:
-    base = base_of(tmp_path / "base", r"\p{L}+|\s+")
+    base = base_of(tmp_path / "base", byte_level(r"\p{L}+|\s+"))
     source = open_source(adapter=None, base=str(base), chat_format="plain", report=lambda _: None)
     with pytest.raises(ModelError, match="切词方式"):
         export("gguf-f16", source, tmp_path / "out", Target())
