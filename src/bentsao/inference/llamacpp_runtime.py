@@ -10,9 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from bentsao.core.errors import MissingError, ModelError
 from bentsao.core.records import Message
-from bentsao.models.machine import available_cores
 
 
 class LlamaCpp:
@@ -33,7 +34,7 @@ class LlamaCpp:
         settings.n_gpu_layers = 0
         settings.verbosity = -1
         settings.warmup = False
-        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = available_cores()
+        settings.cpuparams.n_threads = settings.cpuparams_batch.n_threads = torch.get_num_threads()
         try:
             self._server: Any = llama.Server(settings)
         except (RuntimeError, ValueError) as error:

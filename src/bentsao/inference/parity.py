@@ -38,6 +38,10 @@ TOLERANCE: dict[str, float] = {
 }
 """By how much (nats) the original may like its own token better where a text parts from it, in each format."""
 
+CLEARLY = 0.5
+"""How much less surprising than under the right strength the texts must be under a wrong one to speak for it: rounding
+to few bits blurs a model, which alone makes texts look a little as if the adapter were weaker."""
+
 ROUNDED = 0.5
 """The same for exact formats that were written in 16 bits by request, or whose base is in 16 bits."""
 
@@ -209,27 +213,25 @@ def _merged_as(
     if not isinstance(base.model, PeftModel):
         return None
     config: Any = base.model.active_peft_config
-    rank, size = (
-        config.r,
-        next((s for m in base.model.modules() if isinstance(m, LoraLayer) for s in m.scaling.values()), 1.0),
-    )
+    layers = [module for module in base.model.modules() if isinstance(module, LoraLayer)]
+    size = next((value for layer in layers for value in layer.scaling.values()), 1.0)
+    root = math.sqrt(config.r)
     strengths: dict[str, float] = {
         "": 1.0,
         "导出的文字更像没有适配器的基座写的：适配器没有合并进去": 0.0,
         "导出的文字更像丢了 alpha/r 的适配器写的：合并时的系数不对": 1.0 / size,
-        "导出的文字更像 alpha/r 与 alpha/√r（rsLoRA）弄混的适配器写的": 1 / math.sqrt(rank)
-        if config.use_rslora
-        else math.sqrt(rank),
+        "导出的文字更像 alpha/r 与 alpha/√r（rsLoRA）弄混的适配器写的": 1 / root if config.use_rslora else root,
     }
-    likely: dict[str, float] = {}
+    regret: dict[str, float] = {}
+    rows = [(p, t) for p, t in zip(prompts, theirs, strict=True) if t]
     for cause, strength in strengths.items():
         if cause and strength == 1.0:
             continue
         with _strength(base.model, strength):
-            rows = [(p, t) for p, t in zip(prompts, theirs, strict=True) if t]
-            weights = reference.weigh([p for p, _ in rows], [[t] for _, t in rows])
-            likely[cause] = sum(row[0].logprob for row in weights)
-    return max(likely, key=lambda cause: likely[cause]) or None
+            weights = [row[0] for row in reference.weigh([p for p, _ in rows], [[t] for _, t in rows])]
+        regret[cause] = sum(best - own for w in weights for own, (_, best) in zip(w.each, w.best, strict=True))
+    least = min(regret, key=lambda cause: regret[cause])
+    return least if regret[least] < CLEARLY * regret[""] else None
 
 
 @contextmanager

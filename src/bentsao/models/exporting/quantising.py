@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
+import torch
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from bentsao.core.errors import MissingError
-from bentsao.models.machine import available_cores
 
 Kind = GGMLQuantizationType
 
@@ -77,7 +77,7 @@ def pack(rows: Any, kind: GGMLQuantizationType) -> Any:
         part, target = rows[start : start + step], out[start : start + step]
         _packer()(int(kind), part.ctypes.data, target.ctypes.data, 0, len(part), width, None)
 
-    with ThreadPoolExecutor(available_cores()) as pool:
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(piece, range(0, count, step)))
     return out
 
