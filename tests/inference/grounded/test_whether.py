@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from collections.abc import Iterator
+from pathlib import Path
+
 import pytest
 
-from bentsao.inference.grounded import Answerer, GroundedQuestion, Policy
+from bentsao.inference.grounded import Answerer, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.records import Aim
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.whether import Meant, meant
 from bentsao.knowledge.store import KnowledgeBase
 from tests.inference.grounded.conftest import Ask
 from tests.inference.grounded.reader import Reader
+from tests.knowledge.bases import entity, put
 
 
 def found(kb: KnowledgeBase, question: str, *subjects: str, attributes: tuple[str, ...] = ()) -> Meant | None:
@@ -76,3 +80,50 @@ def test_a_medicine_that_no_fact_names_is_not_affirmed(kb: KnowledgeBase) -> Non
     asked = GroundedQuestion(id="q", question="治疗胃溃疡会不会用布洛芬？", aim=aim)
     (answer,) = Answerer(yes, kb, Policy(path="oracle")).answer([asked])
     assert answer.answer.startswith("资料中胃溃疡的治疗方案没有“布洛芬”")
+
+
+@pytest.fixture
+def warned(tmp_path: Path) -> Iterator[KnowledgeBase]:
+    """A medicine that stands among an illness's medicines, and must not be taken by some."""
+    put(
+        tmp_path / "kb",
+        "甲",
+        entity("癫痫", ("药物治疗", "丙戊酸钠"), ("临床症状及体征", "水肿")),
+        entity("丙戊酸钠", ("孕妇用药", "避免使用"), ("禁忌证", "妊娠期"), ("不良反应", "水肿"), kind="drug"),
+        entity("水肿", ("伴随症状", "少尿"), kind="symptom", also=["浮肿"]),
+    )
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        yield kb
+
+
+def asked(kb: KnowledgeBase, question: str, said: str = "", **aim: tuple[str, ...]) -> GroundedAnswer:
+    engine = Reader(lambda _: said) if said else None
+    policy = Policy(path="oracle" if aim else "linker")
+    question_ = GroundedQuestion(id="q", question=question, aim=Aim(**aim) if aim else None)
+    return Answerer(engine, kb, policy).answer([question_])[0]
+
+
+def test_what_is_dangerous_for_a_group_is_not_lost(warned: KnowledgeBase) -> None:
+    answer = asked(warned, "孕妇癫痫能吃丙戊酸钠吗")
+    assert answer.entities == ("丙戊酸钠",)
+    assert "避免使用" in answer.answer
+
+
+@pytest.mark.parametrize("said", ["不能，妊娠期不得使用[1]。", "可以[1]。", "是的，可以吃[1]。"])
+def test_a_contraindication_is_never_answered_with_yes(warned: KnowledgeBase, said: str) -> None:
+    answer = asked(warned, "妊娠期能吃丙戊酸钠吗", said, entities=("丙戊酸钠",), attributes=("禁忌证",))
+    assert not answer.answer.startswith(("是的", "可以"))
+    assert "丙戊酸钠的禁忌证有“妊娠期”[1]" in answer.answer
+
+
+def test_no_contraindication_is_no_leave(warned: KnowledgeBase) -> None:
+    answer = asked(
+        warned, "水肿的人能吃丙戊酸钠吗", "可以吃，没问题[1]。", entities=("丙戊酸钠",), attributes=("禁忌证",)
+    )
+    assert answer.answer == "资料中记载：丙戊酸钠的禁忌证：妊娠期[1]。"
+
+
+def test_another_name_of_a_value_is_that_value(warned: KnowledgeBase) -> None:
+    answer = asked(warned, "丙戊酸钠会引起浮肿吗", "会引起水肿[1]。", entities=("丙戊酸钠",), attributes=("不良反应",))
+    assert answer.premise is not None
+    assert answer.premise.holds

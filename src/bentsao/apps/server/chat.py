@@ -73,7 +73,7 @@ class Chat:
         decoding = reading.decoding_of(request, reading.answer_length(request, limits), limits)
         stops = reading.stop_words(request)
         self._messages = reading.conversation(request.messages)
-        self._alert = self._service.safety(self._messages) or Alert()
+        self._alert = await run_in_threadpool(self._service.safety, self._messages) or Alert()
         engine = await opened(self._model)
         self._fingerprint = f"fp_{sha256_text(engine.name)[:12]}"
         if request.logprobs:

@@ -13,7 +13,7 @@ from bentsao.core.errors import BentsaoError
 from bentsao.core.records import Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, MemoryShortageError, Scorer, Weight
-from bentsao.inference.grounded import Answerer, GroundedAnswer
+from bentsao.inference.grounded import Answerer, GroundedAnswer, GroundedQuestion
 from bentsao.inference.grounded.session import question_of
 
 
@@ -143,8 +143,16 @@ def weigh(engine: Engine, jobs: Sequence[Weighing]) -> None:
 def ground(answerer: Answerer, jobs: Sequence[Grounded]) -> None:
     """Answer a batch of one decoding."""
     drawing = answerer.with_decoding(jobs[0].decoding)
-    questions = [question_of(str(place), job.messages, answerer) for place, job in enumerate(jobs)]
-    for job, answer in zip(jobs, drawing.answer(questions), strict=True):
+    questions: list[GroundedQuestion] = []
+    asking: list[Grounded] = []
+    for place, job in enumerate(jobs):
+        try:
+            questions.append(question_of(str(place), job.messages, answerer))
+        except BentsaoError as error:  # of this job alone: what it answers to may be too long
+            job.tell(error)
+        else:
+            asking.append(job)
+    for job, answer in zip(asking, drawing.answer(questions), strict=True):
         job.tell(answer)
 
 

@@ -28,6 +28,12 @@ _LEFT_OPEN = re.compile("[^,;。]{0,12}(?:适不适合|能不能|是否|要不�
 _CALL = re.compile("建议|推荐|应该(?!的)|应当|必须|务必|最好|不妨|尽量|立即|立刻|马上|可服|试试|服用|涂抹|停用")
 """What calls to act."""
 
+_BARE = re.compile(
+    "(?:(?:是的?|对|嗯),?)?(?:可以|能|行|会|不会|没问题|没事|放心)(?:一起|同时|继续|再)?(?:吃|用|服用|服|喝)?(?:的|吧|呢)?"
+    "(?:,?(?:没问题|没事|放心|很安全|安全))?"
+)
+"""Yes or no by itself, which nobody can check."""
+
 _TO_A_DOCTOR = re.compile("医生|医师|药师|就医|就诊|医院|门诊|急诊|120|咨询|面诊")
 
 
@@ -38,6 +44,8 @@ def baseless_advice(sentence: str, facts: Sequence[Fact], *, borne_out: bool) ->
     a fact says in the same words may be said.
     """
     words = normalise(sentence).text
+    if _BARE.fullmatch(re.sub(r"\[\d+\]|[。.!?]", "", words).strip()):
+        return "只说可以或会不会，没有说依据。"
     known = "\n".join(normalise(value).text for fact in facts for value in fact.values)
     for found in _UNSAFE.finditer(words):
         against = _SPOKEN_AGAINST.search(words[: found.start()]) or _LEFT_OPEN.match(words, found.end())

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from bentsao.core.grounding import Gap, cited_numbers
 from bentsao.core.records import Evidence
 from bentsao.inference.grounded.guarding import Removed, guarded
-from bentsao.inference.grounded.premises import Premise, asserted, kept_to
+from bentsao.inference.grounded.premises import Premise, asks_leave, asserted, kept_to
 from bentsao.inference.grounded.records import Aim, Policy
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.wording import facts_only, is_disputed, unsaid
@@ -72,16 +72,24 @@ class Checker:
         text, evidence = checked.answer, grounds.evidence
         aim, words = grounds.aim, self.words
         names = [text for name in (*aim.entities, *aim.called) for text in (name, *words.called(name))]
-        premise = asserted(grounds.question, names, aim.attributes, evidence, words.values, likely=words.likely)
+        premise = asserted(
+            grounds.question, names, aim.attributes, evidence, words.values, likely=words.likely, called=words.called
+        )
         if premise is None:
             more, added = unsaid(evidence, text) if text else ("", 0)
             return replace(checked, answer=text + more, added=added)
-        if not premise.holds and grounds.left_out:
-            return checked  # what is asserted may be among the values that were not looked at
+        against = ATTRIBUTES[premise.attribute].polarity == "against"
+        if not premise.holds and (grounds.left_out or against):
+            # What is asserted may be among the values that were not looked at; and 禁忌证 without it is no leave.
+            return checked
         many = ATTRIBUTES[premise.attribute].many
         text = text or grounds.quoted
         kept, wrong = kept_to(
-            premise, text, grounds.quoted, of_one=() if many else [v for item in evidence for v in item.fact.values]
+            premise,
+            text,
+            grounds.quoted,
+            of_one=() if many else [v for item in evidence for v in item.fact.values],
+            plain=against or asks_leave(grounds.question),
         )
         removed = ((text, wrong),) if wrong else ()
         return replace(checked, answer=kept, removed=checked.removed + removed, premise=premise)

@@ -35,7 +35,9 @@ _YES_OR_NO = re.compile(
     "吗|么$|吧$|是不是|是否|对不对|有没有|会不会|要不要|该不该|准不准|能不能|可不可|行不行|真的假的|真假|真是|可信|靠谱"
     "|属实|核实|有无"
 )
-_OPEN = re.compile("什么|哪|多少|几|怎么|怎样|咋|如何|啥|为何|多久|多长|谁|有何|何时|何种|讲一?讲|说一说|介绍|列[出举]")
+_OPEN = re.compile(
+    "什么|哪|多少|(?<![这那前好十过近])几|怎么|怎样|咋|如何|啥|为何|多久|多长|谁|有何|何时|何种|讲一?讲|说一说|介绍|列[出举]"
+)
 _DENIED_BEFORE = re.compile(r"(?:不|没有?|无|非|未|别|忌|禁)[会能可要是用吃]{0,2}$")
 _ASKS_WHETHER = re.compile("有没有|会不会|要不要|该不该|能不能|可不可以?|有无|是不是")
 
@@ -46,6 +48,16 @@ def asks_whether(question: str) -> bool:
     return bool(_YES_OR_NO.search(text)) and not _OPEN.search(text)
 
 
+_ASKS_LEAVE = re.compile(
+    "(?:能|可以|可不可以|能不能|能否|可否|敢|准)(?:一起|同时|一块儿?|继续|再|多|少)?(?:吃|用|喝|服|打|吸|抹|涂|注射|接种)"
+)
+
+
+def asks_leave(question: str) -> bool:
+    """Whether a question asks for leave to take something. No fact alone gives that, so none is said yes to."""
+    return bool(_ASKS_LEAVE.search(normalise(question).text))
+
+
 def asserted(
     question: str,
     names: Iterable[str],
@@ -54,11 +66,13 @@ def asserted(
     known: Callable[[str], Mentions],
     *,
     likely: Callable[[str], Mentions] = lambda _: KnownNames(()),
+    called: Callable[[str], Iterable[str]] = lambda _: (),
 ) -> Premise | None:
     """The one value that a question with yes or no asserts of the one entity that the evidence is about.
 
     names: of the entity, no values where the question says them. known: all of the base's values of an attribute.
-    likely: what else an attribute's values might name, looked for where the question says none that is known.
+    likely: what else an attribute's values might name, looked for where the question says none that is known. called:
+    all names of a value that is an entity (水肿, 浮肿).
     None: an open question, no value of these attributes in it, several, or one that it denies itself (不会传染吧).
     """
     subjects = {item.fact.subject for item in evidence}
@@ -77,7 +91,7 @@ def asserted(
     numbers = tuple(
         item.number
         for item in evidence
-        if any(_says(normalise(own).text, written, item.fact.attribute) for own in item.fact.values)
+        if any(_says(own, written, item.fact.attribute, called) for own in item.fact.values)
     )
     return Premise(entity=next(iter(subjects)), attribute=attribute, value=value, numbers=numbers)
 
@@ -99,9 +113,20 @@ def _named(
     }
 
 
-def _says(own: str, asserted: str, attribute: str) -> bool:
-    """Whether a value of a fact says what is asserted: the same, or for what has many values a part of it."""
-    return own == asserted or (attribute in ATTRIBUTES and ATTRIBUTES[attribute].many and asserted in own)
+def _says(value: str, asserted: str, attribute: str, called: Callable[[str], Iterable[str]]) -> bool:
+    """Whether a value of a fact says what is asserted: the same by any name, or for what has many values a part of it.
+
+    A part before which the value denies it (安全性行为 in 不安全性行为) says the opposite.
+    """
+    own = normalise(value).text
+    if own == asserted or {normalise(name).text for name in called(value)} & {
+        asserted,
+        *(normalise(name).text for name in called(asserted)),
+    }:
+        return True
+    place = own.find(asserted)
+    many = attribute in ATTRIBUTES and ATTRIBUTES[attribute].many
+    return many and place >= 0 and own[place - 1 : place] not in tuple("不无非未免")
 
 
 Stand = Literal["yes", "no", "open"]
@@ -129,19 +154,23 @@ def stand(answer: str, premise: Premise) -> Stand:
     return "open"
 
 
-def kept_to(premise: Premise, answer: str, facts: str, *, of_one: Sequence[str]) -> tuple[str, str]:
+def kept_to(
+    premise: Premise, answer: str, facts: str, *, of_one: Sequence[str], plain: bool = False
+) -> tuple[str, str]:
     """An answer that says what the facts say to a premise, and what was wrong with the one given; empty: nothing.
 
     facts: the facts in plain words, for where the answer may not stay. of_one: the values of an attribute that has only
-    one, which answer the question by themselves (有传染性吗？ 无传染性。); empty for an attribute with many.
+    one, which answer the question by themselves (有传染性吗？ 无传染性。); empty for an attribute with many. plain: say
+    what stands in the facts, neither yes nor no: 是的 after 孕妇能吃吗 would mean the opposite of a contraindication.
     """
     said = stand(answer, premise)
     if premise.holds:
-        if said == "yes":
+        if said == "yes" and ATTRIBUTES[premise.attribute].polarity != "against":
             return answer, ""
         marks = "".join(map(mark, premise.numbers))
+        lead = "" if plain else "是的，"
         return (
-            f"是的，资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。{facts}",
+            f"{lead}资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。{facts}",
             "资料里有问到的这一项，回答没有认。",
         )
     if said == "no" or (said == "open" and any(value in answer for value in of_one)):

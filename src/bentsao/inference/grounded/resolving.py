@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from bentsao.core.grounding import names_in
 from bentsao.core.records import Fact
+from bentsao.inference.grounded.premises import asks_leave, asks_whether
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.whether import meant
@@ -20,6 +21,9 @@ _BESIDE = 0.9
 """What share of the best entity's score another of its kind must reach to be meant as well."""
 
 _MOST_ENTITIES = 3
+
+_SPECIAL = frozenset({"孕妇用药", "儿童用药", "老年用药", "药物相互作用", "禁忌证", "注意事项"})
+"""Attributes that say for whom or with what a medicine is dangerous."""
 
 _HINT = 0.5
 """The linker's score of an attribute that a word only hints at."""
@@ -141,9 +145,11 @@ class Resolver:
     def whether(self, asked: GroundedQuestion, aim: Aim, found: Sequence[Aim | None]) -> Aim:
         """The aim; where the question names the value of a fact of another attribute or entity, that fact's.
 
-        found: what each way found; its entities and attributes are looked at as well.
+        found: what each way found; its entities and attributes are looked at as well. Questions for leave
+        (孕妇能吃吗) are left as they are: what speaks against a medicine must not be taken from them.
         """
-        if aim.ask_back:
+        kept = aim.ask_back or set(aim.attributes) & _SPECIAL
+        if kept or asks_leave(asked.question) or not asks_whether(asked.question):
             return aim
         ways = [aim, *(way for way in found if way is not None)]
         names = dict.fromkeys(name for way in ways for name in way.entities)
@@ -155,7 +161,7 @@ class Resolver:
             self._words.names(),
             [name for way in ways for name in way.attributes],
         )
-        if fact is None or (fact.entity in aim.entities and fact.attribute in aim.attributes):
+        if fact is None or (aim.entities == (fact.entity,) and fact.attribute in aim.attributes):
             return aim
         return Aim(entities=(fact.entity,), names=(fact.called,), attributes=(fact.attribute,))
 

@@ -90,7 +90,7 @@ class Turn:
 
     def is_there(self, hit: Hit) -> bool:
         """Whether the sign is said to be so, and not only at another time or in a story."""
-        return not (self._is_fiction() or self._is_pet(hit) or self._is_denied(hit) or self._is_past(hit))
+        return not (self._is_fiction(hit) or self._is_pet(hit) or self._is_denied(hit) or self._is_past(hit))
 
     def is_now(self, hit: Hit) -> bool:
         """Whether somebody is in it now, as far as the words tell."""
@@ -98,7 +98,10 @@ class Turn:
             return False
         return not hit.owner.illness or self._is_somebodys(hit)
 
-    def _is_fiction(self) -> bool:
+    def _is_fiction(self, hit: Hit) -> bool:
+        # 论文写不完，我想自杀: who speaks of their own death is believed, whatever it is about besides.
+        if self._name(hit) == _SELF_HARM and "我" in self.text[self._start(hit.start, CLAUSE_ENDS) : hit.start]:
+            return False
         return bool(self.spans.get("fiction")) or (
             any(turn.spans.get("fiction") for turn in self.earlier) and "我" not in self.text
         )
