@@ -200,7 +200,8 @@ def _cause(rows: Sequence[Compared], tolerance: float, merged_as: Callable[[], s
         return "；".join(found), True
     worst = max(row.gap for row in parted)
     if worst <= tolerance:
-        found.append(f"{len(parted)} 段文字从某处起不同，分开处原模型自己也几乎两可（相差至多 {worst:.3f} nat）：精度")
+        told = f"分开处原模型偏向自己的词至多 {worst:.3f} nat，是这种精度会有的"
+        found.append(f"{len(parted)} 段文字从某处起不同，{told}")
     else:
         found.append(f"分开处原模型明显偏向自己的词（相差 {worst:.2f} nat）：权重不同，不只是精度")
     return "；".join(found), False
