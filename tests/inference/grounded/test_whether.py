@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -96,7 +97,7 @@ def warned(tmp_path: Path) -> Iterator[KnowledgeBase]:
         yield kb
 
 
-def asked(kb: KnowledgeBase, question: str, said: str = "", **aim: tuple[str, ...]) -> GroundedAnswer:
+def asked(kb: KnowledgeBase, question: str, said: str = "", **aim: Any) -> GroundedAnswer:
     engine = Reader(lambda _: said) if said else None
     policy = Policy(path="oracle" if aim else "linker")
     question_ = GroundedQuestion(id="q", question=question, aim=Aim(**aim) if aim else None)
