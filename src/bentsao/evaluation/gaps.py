@@ -53,8 +53,9 @@ def gaps(
 ) -> list[Gap]:
     """Every two systems, the later minus the earlier, in the task's headline; in its first measure by parts too.
 
-    Parts of fewer than FEWEST groups are left out. verdicts: by system. Items that either system has learnt are left out. coverage: the least share of the other items
-    that both must have a score for; below it there is no gap, as there is no figure.
+    Parts of fewer than FEWEST groups are left out. verdicts: by system. Items that either system has learnt are left
+    out. coverage: the least share of the other items that both must have a score for; below it there is no gap, as
+    there is no figure.
     """
     found: list[Gap] = []
     for second, first in combinations(verdicts, 2):
