@@ -55,7 +55,7 @@ def test_questions_of_one_group_are_one() -> None:
 
 
 def test_every_two_systems_and_every_part() -> None:
-    some = {name: answered([True, False, True, False]) for name in "甲乙丙"}
+    some = {name: answered([True, False] * 6 + [True]) for name in "甲乙丙"}
     found = [one for one in gaps(TASKS["choice"], some) if one.measure == "letter"]
     assert [(one.first, one.second) for one in found] == [("乙", "甲"), ("丙", "甲"), ("丙", "乙")]
     by = TASKS["choice"].headline[0]
@@ -64,6 +64,10 @@ def test_every_two_systems_and_every_part() -> None:
     }
     parts = [one.part for one in gaps(TASKS["choice"], weighed) if one.first == "乙"]
     assert parts == ["", "内科", "外科"]
+    few = {name: verdicts[:11] for name, verdicts in weighed.items()}
+    assert [one.part for one in gaps(TASKS["choice"], few) if one.first == "乙"] == ["", "外科"], (
+        "5 of 内科 can show nothing"
+    )
 
 
 def test_ratios_are_compared_as_ratios() -> None:

@@ -354,9 +354,10 @@ def test_dialogue_of_a_file_needs_several_turns(tmp_path: Path) -> None:
 def test_cmcoqa_reads_its_file_and_scores_form_only(tmp_path: Path) -> None:
     path = tmp_path / "q.json"
     path.write_text(
-        json.dumps([{"question": "痛风怎么防？", "ICD-10": "Diseases"}], ensure_ascii=False), encoding="utf-8"
+        json.dumps([{"question": "痛风怎么防？", "ICD-10": "Neoplasms"}], ensure_ascii=False), encoding="utf-8"
     )
     items = TASKS["cmcoqa"].load(Items(files=(path,)))
+    assert items[0].tags == {"ICD-10": "肿瘤"}
     assert value(scores(TASKS["cmcoqa"], items, BROKEN["silent"]), "empty") == 1
     assert value(scores(TASKS["cmcoqa"], items, BROKEN["parrot"]), "echoes") == 1
     assert "chrf" not in scores(TASKS["cmcoqa"], items, lambda _: "少吃海鲜。")

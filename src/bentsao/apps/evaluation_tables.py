@@ -16,6 +16,9 @@ from bentsao.evaluation.statistics import Figure
 from bentsao.evaluation.tasks import TASKS
 from bentsao.evaluation.tasks.task import Measure, Task
 
+LEAST = 3
+"""Where no part of a task has so many items, there is no table of the parts."""
+
 FORGOTTEN = {"likelihood": "按概率", "letter": "按写出的字母"}
 
 
@@ -116,7 +119,10 @@ def _parts(name: str, scores: Sequence[Scores]) -> list[Grid]:
     found: list[Grid] = []
     for tag in task.splits:
         parts = list(dict.fromkeys(part for one in scores for part in one.parts.get(tag, {})))
-        if len(parts) < 2 or not shown:
+        largest = max(
+            (one.n for score in scores for own in score.parts.get(tag, {}).values() for one in own.values()), default=0
+        )
+        if len(parts) < 2 or not shown or largest < LEAST:
             continue
         head = (tag, *(f"{one.system}·{task.measures[key].title}" for one in scores for key in shown))
         rows = [
@@ -172,8 +178,11 @@ def _gap(one: Gap, measure: Measure) -> tuple[str, ...]:
         verdict += "，" + ("前者好" if (one.difference.value > 0) == (measure.better == "high") else "后者好")
     if one.needed is not None:
         verdict += f"；差真有这么大，约要 {max(one.needed, one.difference.n + 1):,} 题"
-    p, corrected = (f"{value:.3f}" if value is not None else "—" for value in (one.p, one.p_corrected))
-    return f"{one.first} − {one.second}", figure(found, measure, sign=True), p, corrected, verdict
+    return f"{one.first} − {one.second}", figure(found, measure, sign=True), _p(one.p), _p(one.p_corrected), verdict
+
+
+def _p(value: float | None) -> str:
+    return "—" if value is None else f"{value:.3f}" if value >= 0.0005 else "< 0.001"
 
 
 def forgetting_grids(report: Report) -> list[Grid]:

@@ -19,6 +19,9 @@ from bentsao.evaluation.statistics_paired import (
 )
 from bentsao.evaluation.tasks.task import Measure, Task, Verdict
 
+FEWEST = 6
+"""Parts of fewer groups are not compared: no result could be more than chance, and the others would pay for asking."""
+
 
 class Gap(Record):
     """How much higher `first` is than `second` in a measure, on the items that both have a score for.
@@ -50,8 +53,9 @@ def gaps(
 ) -> list[Gap]:
     """Every two systems, the later minus the earlier, in the task's headline; in its first measure by parts too.
 
-    verdicts: by system. Items that either system has learnt are left out. coverage: the least share of the other items
-    that both must have a score for; below it there is no gap, as there is no figure.
+    Parts of fewer than FEWEST groups are left out. verdicts: by system. Items that either system has learnt are left
+    out. coverage: the least share of the other items that both must have a score for; below it there is no gap, as
+    there is no figure.
     """
     found: list[Gap] = []
     for second, first in combinations(verdicts, 2):
@@ -65,6 +69,8 @@ def gaps(
                 parts = sorted({one.tags[tag] for one, _ in pairs if tag in one.tags})
                 for part in parts if len(parts) > 1 else ():
                     own = [pair for pair in pairs if pair[0].tags.get(tag) == part]
+                    if len({one.group for one, _ in own}) < FEWEST:
+                        continue
                     found.append(
                         Gap(**blank, measure=name, tag=tag, part=part, **_tested(own, measure, coverage, seed))
                     )

@@ -31,6 +31,35 @@ CHAPTERS = (
 """First and last category of each chapter, and its title."""
 
 
+ENGLISH = {
+    "Certain infectious and parasitic diseases": "A00",
+    "Neoplasms": "C00",
+    "Diseases of the blood and blood-forming organs and certain disorders involving the immune mechanism": "D50",
+    "Endocrine, nutritional and metabolic diseases": "E00",
+    "Mental and behavioural disorders": "F00",
+    "Diseases of the nervous system": "G00",
+    "Diseases of the eye and adnexa": "H00",
+    "Diseases of the ear and mastoid process": "H60",
+    "Diseases of the circulatory system": "I00",
+    "Diseases of the respiratory system": "J00",
+    "Diseases of the digestive system": "K00",
+    "Diseases of the skin and subcutaneous tissue": "L00",
+    "Diseases of the musculoskeletal system and connective tissue": "M00",
+    "Diseases of the genitourinary system": "N00",
+    "Pregnancy, childbirth and the puerperium": "O00",
+    "Certain conditions originating in the perinatal period": "P00",
+    "Congenital malformations, deformations and chromosomal abnormalities": "Q00",
+    "Injury, poisoning and certain other consequences of external causes": "S00",
+}
+"""A category of the chapter, by the chapter's English title; those that CMCOQA names."""
+
+
+def in_chinese(title: str) -> str:
+    """A chapter's title in Chinese, from the English one; any other text as it is."""
+    code = ENGLISH.get(title.strip())
+    return (chapter(code) if code else None) or title.strip()
+
+
 def chapter(code: str) -> str | None:
     """The chapter of a code such as I21 or J45.9; None for what is no code, or a category that no chapter has."""
     found = re.fullmatch(r"\s*([A-Za-z]\d\d)(\.[\dxX]+)?\s*", code)

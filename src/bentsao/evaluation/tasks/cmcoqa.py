@@ -8,6 +8,7 @@ from __future__ import annotations
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import iterate_json
 from bentsao.core.records import Message
+from bentsao.evaluation.icd import in_chinese
 from bentsao.evaluation.tasks.task import (
     Item,
     Response,
@@ -41,7 +42,7 @@ def load(source: Source) -> list[Item[None]]:
             else:
                 name = f"{file.stem}:{place.row}"
                 messages = (Message(role="user", content=asked.strip()),)
-                items.append(Item(name, name, messages, None, tags={"ICD-10": chapter.strip()}))
+                items.append(Item(name, name, messages, None, tags={"ICD-10": in_chinese(chapter)}))
     if faults:
         raise DataError(faults)
     return limited(items, source, "ICD-10")
