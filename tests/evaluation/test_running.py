@@ -142,6 +142,17 @@ def test_an_adapters_data_is_known_by_its_hash(tmp_path: Path) -> None:
     assert "没有记下" in training_of(tmp_path, None).account
 
 
+def test_what_an_adapter_was_not_taught_is_not_read_as_its_rows(tmp_path: Path) -> None:
+    rows = written(tmp_path / "rows.jsonl", [{"instruction": "问", "output": "答"}])
+    names = tmp_path / "names.txt"
+    names.write_text("偏头痛\n", encoding="utf-8")
+    told = {str(path): sha256_file(path) for path in (rows, names)}
+    assert training_of(tmp_path, {"data": told, "recipe": {"data": {"names": str(names)}}}).files == (rows,)
+    plain = training_of(tmp_path, {"data": {str(names): sha256_file(names)}, "recipe": {"data": {"kind": "text"}}})
+    assert plain.files == ()
+    assert str(names) in plain.account
+
+
 def test_a_follow_up_reaches_the_knowledge_base_with_what_was_said_before(tmp_path: Path) -> None:
     rows = [
         {"id": "f", "question": "那吃什么药？", "history": ["偏头痛有什么症状？"], "class": "follow_up",

@@ -22,12 +22,14 @@ class Training:
     """What a system was tuned on, as far as it is at hand.
 
     files: those that are there. held_out: ids of rows of them that were not learnt. gone: files that it was tuned on
-    and that are not there any more, or are not what they were. tuned: whether it was tuned at all.
+    and that are not there any more, or are not what they were. texts: plain text that it was tuned on, in which
+    questions are not looked for. tuned: whether it was tuned at all.
     """
 
     files: tuple[Path, ...] = ()
     held_out: frozenset[str] = frozenset()
     gone: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
     tuned: bool = False
 
     @cached_property
@@ -41,6 +43,8 @@ class Training:
         """What the reader must know of the check; "" where it was whole."""
         if not self.tuned:
             return "没有微调数据可查；基座预训练时见过什么，无从知道。"
+        if self.texts:
+            return f"用纯文本微调（{'、'.join(self.texts)}），没有在其中查这些题。"
         if not self.files and not self.gone:
             return "没有记下用什么数据微调，未能检查；可用 --trained-on 给出。"
         if self.gone:
@@ -56,6 +60,10 @@ def training_of(adapter: Path, manifest: Mapping[str, Any] | None, given: Sequen
     if given:
         return Training(tuple(given), tuned=True)
     told: dict[str, str] = dict((manifest or {}).get("data") or {})
+    part: dict[str, Any] = ((manifest or {}).get("recipe") or {}).get("data") or {}
+    told.pop(part.get("names") or "", None)  # a list of names, by which rows were grouped; nothing was learnt from it
+    if part.get("kind") == "text":
+        return Training((), frozenset(), (), tuple(told), tuned=True)
     files: list[Path] = []
     gone: list[str] = []
     for name, digest in told.items():
