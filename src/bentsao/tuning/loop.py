@@ -31,8 +31,9 @@ from bentsao.tuning.checkpoints import (
     save_weights,
     tuned,
 )
+from bentsao.tuning.heads import Losses
 from bentsao.tuning.job import EvalRecord, Job, Outcome, Reporter, StepRecord
-from bentsao.tuning.objective import LabelledLoss, Losses
+from bentsao.tuning.objective import LabelledLoss
 from bentsao.tuning.parts import Measured, learnt_by_part, means, no_sums, sums_of, weigh, weight_tensor
 from bentsao.tuning.recipe import TrainingPart
 from bentsao.tuning.sharding import is_sharded, let_go, shard, whole

@@ -1,17 +1,16 @@
 """The loss: cross entropy at the positions that have a target, and logits nowhere else.
 
 With a vocabulary of 262k words the output head costs more than all layers of a small model together, and logits for a
-batch take gigabytes. So the head is applied to labelled positions only, in chunks, and the gradient towards the hidden
-states is formed while a chunk's logits are at hand; they are never kept and never computed twice.
+batch take gigabytes. So the head is applied to labelled positions only, in chunks (see heads.py), and what all rows
+of a micro-batch begin with is computed once (see prefixes.py).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -20,117 +19,18 @@ from torch.utils.checkpoint import checkpoint
 from bentsao.core.errors import ModelError
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE
+from bentsao.models.machine import computes_bfloat16
+from bentsao.tuning import heads
+from bentsao.tuning.heads import ChunkLoss, Head, Losses, Wanted, frozen_head_loss
 from bentsao.tuning.layers import Below
-
-CHUNK_BYTES = 128 << 20
-"""The most memory that one chunk of logits takes."""
-
-
-@dataclass(frozen=True)
-class Head:
-    """The output head of a causal language model as arithmetic: logits = cap(scale · (h Wᵀ + b)).
-
-    softcap: Gemma 2's `final_logit_softcapping`; None where the architecture has none.
-    scale: Cohere's `logit_scale`, Granite's 1 / `logits_scaling`; 1 elsewhere.
-    """
-
-    weight: Tensor
-    bias: Tensor | None
-    softcap: float | None
-    scale: float
-
-
-class Losses(NamedTuple):
-    """Sums of cross entropies over the targets of a batch.
-
-    total: weighted, float32; what is differentiated. by_part: [len(PARTS)] float64, not weighted, without gradient.
-    """
-
-    total: Tensor
-    by_part: Tensor
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """What is to be predicted, for n positions: [n] each.
-
-    targets: int64, none of them IGNORE. parts: the numbers of the parts they count for. weights: float32; None means
-    all 1.
-    """
-
-    targets: Tensor
-    parts: Tensor
-    weights: Tensor | None
-
-    def chunks(self, rows: int) -> Iterator[tuple[slice, Wanted]]:
-        """The positions in chunks of so many."""
-        for start in range(0, self.targets.shape[0], rows):
-            at = slice(start, start + rows)
-            yield at, Wanted(self.targets[at], self.parts[at], None if self.weights is None else self.weights[at])
-
-    def by_part(self, losses: Tensor) -> Tensor:
-        """The sums by part of what was lost at each position ([n])."""
-        numbers = torch.arange(len(PARTS), device=losses.device)
-        return torch.where(self.parts[:, None] == numbers, losses.detach()[:, None], 0).sum(0, dtype=torch.float64)
-
-
-class _FrozenHeadLoss(torch.autograd.Function):
-    """Σ cross entropy over rows of `hidden` under a head that is not trained; the backward is written by hand."""
-
-    @staticmethod
-    def forward(ctx: Any, hidden: Tensor, wanted: Wanted, head: Head) -> tuple[Tensor, Tensor]:
-        rows = max(1, CHUNK_BYTES // (4 * head.weight.shape[0]))
-        total = torch.zeros((), dtype=torch.float32, device=hidden.device)
-        by_part = torch.zeros(len(PARTS), dtype=torch.float64, device=hidden.device)
-        wants_gradient = ctx.needs_input_grad[0]
-        gradient = torch.empty_like(hidden) if wants_gradient else hidden
-        for at, chunk in wanted.chunks(rows):
-            logits = nn.functional.linear(hidden[at], head.weight, head.bias).float()
-            if head.scale != 1:
-                logits.mul_(head.scale)
-            slope = None
-            if head.softcap is not None:
-                logits.div_(head.softcap).tanh_()
-                slope = 1 - logits * logits
-                logits.mul_(head.softcap)
-            targets = chunk.targets[:, None]
-            picked = logits.gather(1, targets)
-            peak = logits.amax(dim=1, keepdim=True)
-            picked -= peak
-            slopes = logits.sub_(peak).exp_()
-            mass = slopes.sum(dim=1, keepdim=True)
-            losses = mass.log() - picked
-            by_part += chunk.by_part(losses[:, 0])
-            weights = torch.ones_like(losses) if chunk.weights is None else chunk.weights[:, None]
-            total += (losses * weights).sum()
-            if not wants_gradient:  # a validation
-                continue
-            slopes.div_(mass / weights)
-            slopes.scatter_add_(1, targets, -weights)  # weight · (softmax − one-hot)
-            if slope is not None:
-                slopes.mul_(slope)
-            if head.scale != 1:
-                slopes.mul_(head.scale)
-            torch.mm(slopes.to(head.weight.dtype), head.weight, out=gradient[at])
-        ctx.save_for_backward(gradient)
-        ctx.mark_non_differentiable(by_part)
-        return total, by_part
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * grad_outputs[0].to(gradient.dtype), None, None
-
-
-def frozen_head_loss(hidden: Tensor, wanted: Wanted, head: Head) -> Losses:
-    """The losses at n positions, in float32. hidden: [n, d]."""
-    return Losses(*cast("tuple[Tensor, Tensor]", _FrozenHeadLoss.apply(hidden, wanted, head)))
+from bentsao.tuning.prefixes import shared_length, with_shared_prefix
 
 
 class LabelledLoss(nn.Module):
     """A causal language model with its loss, as one module, so that data-parallel wrappers see one forward.
 
     below: the frozen layers whose results a forward may be given (see frozen.py); None where none are kept.
+    shares_prefix: whether what all rows of a micro-batch begin with is computed once (see prefixes.py).
     Raises ModelError at construction if the architecture has no backbone and head to be told apart.
     """
 
@@ -140,6 +40,8 @@ class LabelledLoss(nn.Module):
         self.causal = _causal_model(model)
         self.backbone = _backbone(self.causal)
         self.below: Below | None = None
+        self.shares_prefix = False
+        self._quick: ChunkLoss | None = None
 
     @property
     def head_module(self) -> nn.Module:
@@ -149,6 +51,20 @@ class LabelledLoss(nn.Module):
     def head_is_trained(self) -> bool:
         """True if the head, or the embedding it is tied to, or an adapter on it is tuned."""
         return any(p.requires_grad for p in self.head_module.parameters())
+
+    def screen(self) -> None:
+        """Compute unlikely words roughly while training (`training.head = "screened"`); the head must be frozen."""
+        head = self._head()
+        quick = computes_bfloat16(head.weight.device)
+        self._quick = heads.screened_chunk(head, torch.bfloat16 if quick else head.weight.dtype)
+
+    def trim(self, words: Tensor) -> None:
+        """Train as if there were only these words ([k] ids, ascending; every target among them)."""
+        self._quick = heads.trimmed_chunk(self._head(), words)
+
+    def likely_words(self, hidden: Tensor, also: Tensor) -> Tensor:
+        """As `heads.likely_words` for this model's head."""
+        return heads.likely_words(self._head(), hidden, also)
 
     def forward(
         self,
@@ -171,10 +87,14 @@ class LabelledLoss(nn.Module):
         wanted = Wanted(targets[keep], of, None if part_weights is None else part_weights[of])
         if self.head_is_trained():
             return self._trained_head_loss(chosen, wanted)
-        return frozen_head_loss(chosen, wanted, self._head())
+        head = self._head()
+        quick = self._quick if self.training else None
+        return frozen_head_loss(chosen, wanted, quick or heads.full_chunk(head), head.chunk_rows)
 
     def hidden(self, ids: Tensor, mask: Tensor, given: Tensor | None = None) -> Tensor:
         """The last hidden states, [rows, length, d]. given: what `below` makes of these ids, if it is known already."""
+        if self.shares_prefix and given is None and (shared := shared_length(ids, mask)):
+            return with_shared_prefix(self.backbone, ids, mask, shared)
         skipping = nullcontext() if given is None or self.below is None else self.below.given(given)
         with skipping:
             return self.backbone(input_ids=ids, attention_mask=mask, use_cache=False).last_hidden_state
@@ -200,7 +120,7 @@ class LabelledLoss(nn.Module):
             return (losses * weights).sum(), losses.detach()
 
         vocabulary = cast(Tensor, self.causal.get_input_embeddings().weight).shape[0]
-        rows = max(1, CHUNK_BYTES // (4 * vocabulary))
+        rows = max(1, heads.CHUNK_BYTES // (4 * vocabulary))
         total = hidden.new_zeros((), dtype=torch.float32)
         by_part = torch.zeros(len(PARTS), dtype=torch.float64, device=hidden.device)
         for at, chunk in wanted.chunks(rows):

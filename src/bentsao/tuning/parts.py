@@ -11,7 +11,7 @@ from torch import Tensor
 
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import Row
-from bentsao.tuning.objective import Losses
+from bentsao.tuning.heads import Losses
 
 
 @dataclass(frozen=True)

@@ -90,6 +90,7 @@ class TrainingPart(Record):
     lowest_layer: layers below it (counted from 0) and the embedding stay as they are, and no gradient goes there.
     keep_activations: what those frozen layers make of each row is computed once and kept on the disk (frozen.py).
     shard: weights, gradients and optimizer states are dealt out over the processes (FSDP2, see sharding.py).
+    head: which words of the vocabulary a step computes; all of them is exact (see heads.py), as validation always is.
     """
 
     epochs: float = Field(default=3, gt=0)
@@ -105,6 +106,10 @@ class TrainingPart(Record):
     lowest_layer: int = Field(default=0, ge=0, description="最低调到第几层（从 0 数）；它以下的层不动")
     keep_activations: bool = Field(default=False, description="不动的层只算一次，结果存在磁盘上，各轮重用")
     activations_gb: float = Field(default=20.0, gt=0, description="存下的结果最多占多少 GB；超过则不开始")
+    head: Literal["full", "screened", "trimmed"] = Field(
+        default="full",
+        description="训练时输出层算哪些词：full 全部（精确）；screened 先粗筛再细算；trimmed 只算训练前找出的词",
+    )
     shard: bool = Field(default=False, description="多进程时把权重、梯度和优化器状态分片（FSDP2）")
     seed: int = 42
     evaluate_every: int | None = Field(default=None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")

@@ -37,6 +37,7 @@ from bentsao.tuning.pairs import gather_pairs, pair_rows
 from bentsao.tuning.preferring import PairJob, prefer
 from bentsao.tuning.preparing import Prepared, RunReporter, prepare
 from bentsao.tuning.recipe import Recipe
+from bentsao.tuning.shortcuts import take_shortcuts
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Tokens of one forward where the recipe says nothing: on a CPU larger batches gain nothing and cost memory."""
@@ -105,6 +106,7 @@ def _learn(
     )
     if recipe.training.keep_activations:
         job = replace(job, kept=keep(objective, job, accelerator, reporter.note))
+    take_shortcuts(objective, job, accelerator, reporter.note)
     outcome = train(model, objective, job, accelerator, _Tracked(reporter, accelerator, recipe))
     if outcome.finished:
         papers = Papers(base, chat_format, outcome.history, _manifest(recipe, data, outcome))
