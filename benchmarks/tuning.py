@@ -1,12 +1,16 @@
-"""Tuning speed: the original's recipe on today's Trainer and PEFT against BenTsao's loop, in turn on one machine.
+"""Tuning speed side by side: the original's recipe, TRL, LLaMA-Factory and BenTsao, by turns on one machine.
 
-    python benchmarks/tuning.py --data llama_data.json --pairs 3
+    python benchmarks/tuning.py --data llama_data.json --systems original bentsao --rounds 3
+    python benchmarks/tuning.py --data llama_data.json --systems original trl trl_packed bentsao screened trimmed
+    python benchmarks/tuning.py --data liver_cancer.json --base random --precision bfloat16 --curves curves.svg
 
-Both tune the embedded base (or --base) on the same rows with the same LoRA (q_proj and v_proj, rank 8, alpha 16,
-dropout 0.05), cut-off, batch, learning rate and precision (float32 on a CPU), each in a process of its own, by turns.
-Counted are the tokens of the rows, padding left out, so that faster means sooner done. Loading, tokenising and
-validating are not timed; memory is the peak of the whole process, loading included. The validation loss after the last
-step is computed by one and the same plain code in both. Ratios are medians over the pairs.
+All tune the same base on the same rows with the same LoRA (q_proj and v_proj, rank 8, alpha 16, dropout 0.05), cut-off,
+rows a step, learning rate and precision, each in a process of its own (see tuning_systems.py). Faster means sooner done
+with the same rows. Loading, tokenising and validating are not timed; memory is the peak of the whole process, loading
+included. The validation loss after the last step is computed by one and the same plain code in float32 for all.
+`--base random` is a random model of Qwen3's architecture and about the embedded base's size. Ratios are medians over
+the rounds, each to the first system of its round. LLaMA-Factory wants other versions of its libraries than ours: give
+the Python of an environment that has it with --llamafactory.
 """
 
 from __future__ import annotations
@@ -18,258 +22,149 @@ import resource
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-LORA = {"rank": 8, "alpha": 16, "dropout": 0.05}
-VALID = 64
-SEED = 42
-RATE = 3e-4
+from tuning_systems import SYSTEMS, conversations_of
+
+DATA = Path(os.environ.get("BENTSAO_SHARED_DATA", "../shared/data")) / "llama_data.json"
 
 
-def rows_of(path: Path, count: int) -> list[dict[str, str]]:
-    """The first rows of the original's file, alpaca form, as JSON lines."""
-    lines = path.read_text(encoding="utf-8").splitlines()[:count]
-    return [json.loads(line) for line in lines]
-
-
-def original(args: argparse.Namespace, base: str) -> dict[str, Any]:
-    """The original's recipe: Trainer, truncation at the cut-off, left padding to the longest of a random batch.
-
-    Written after SCIR-HI/Huatuo-Llama-Med-Chinese's finetune.py for today's transformers and PEFT: same settings, no
-    8-bit weights (they need CUDA), float32 instead of fp16 on a CPU.
-    """
+def random_base(folder: Path, embedded: str) -> Path:
+    """A random model of Qwen3's architecture with the embedded base's tokenizer, about as large as it."""
     import torch
-    from peft import LoraConfig, get_peft_model
-    from transformers import (
-        AutoModelForCausalLM,
-        AutoTokenizer,
-        DataCollatorForSeq2Seq,
-        Trainer,
-        TrainingArguments,
-        set_seed,
+    from transformers import AutoTokenizer, Qwen3Config, Qwen3ForCausalLM
+
+    torch.manual_seed(0)
+    tokenizer = AutoTokenizer.from_pretrained(embedded)
+    config = Qwen3Config(
+        vocab_size=262144,
+        hidden_size=640,
+        intermediate_size=2048,
+        num_hidden_layers=18,
+        num_attention_heads=8,
+        num_key_value_heads=2,
+        head_dim=128,
+        tie_word_embeddings=True,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
     )
+    Qwen3ForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
 
-    from bentsao.core.formats import FORMATS
-    from bentsao.core.records import Message
 
-    set_seed(SEED)
+def validation_loss(args: argparse.Namespace, base: str, adapter: Path) -> float:
+    """Mean loss per label of the held-out rows under the base with the adapter, a row at a time, in float32."""
+    import torch
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tuning_systems import encoded, rows_of
+
     tokenizer = AutoTokenizer.from_pretrained(base)
-    tokenizer.padding_side = "left"
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-
-    def encode(row: dict[str, str]) -> dict[str, list[int]]:
-        message = Message(role="user", content=row["instruction"], input=row["input"])
-        prompt = "".join(FORMATS["med_template"].question(message, first=True))
-        ids = tokenizer(prompt + row["output"], truncation=True, max_length=args.cutoff)["input_ids"]
-        if ids[-1] != tokenizer.eos_token_id and len(ids) < args.cutoff:
-            ids.append(tokenizer.eos_token_id)
-        known = len(tokenizer(prompt, truncation=True, max_length=args.cutoff)["input_ids"])
-        return {"input_ids": ids, "attention_mask": [1] * len(ids), "labels": [-100] * known + ids[known:]}
-
-    rows = [encode(row) for row in rows_of(args.data, args.rows + VALID)]
-    train, valid = rows[VALID:], rows[:VALID]
-    config = LoraConfig(
-        r=LORA["rank"],  # pyright: ignore[reportArgumentType]
-        lora_alpha=LORA["alpha"],  # pyright: ignore[reportArgumentType]
-        lora_dropout=LORA["dropout"],
-        target_modules=["q_proj", "v_proj"],
-        bias="none",
-        task_type="CAUSAL_LM",
-    )
-    model = get_peft_model(model, config)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            model=model,
-            train_dataset=train,  # pyright: ignore[reportArgumentType]
-            args=TrainingArguments(
-                output_dir=folder,
-                per_device_train_batch_size=args.micro,
-                gradient_accumulation_steps=args.batch // args.micro,
-                num_train_epochs=1,
-                warmup_steps=0,
-                learning_rate=RATE,
-                optim="adamw_torch",
-                logging_steps=1,
-                save_strategy="no",
-                report_to="none",
-                use_cpu=not torch.cuda.is_available(),
-                disable_tqdm=True,
-                seed=SEED,
-            ),
-            data_collator=DataCollatorForSeq2Seq(tokenizer, pad_to_multiple_of=8, return_tensors="pt", padding=True),
-        )
-        started = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - started
-    memory = peak()
-    return {
-        "seconds": seconds,
-        "tokens": sum(len(row["input_ids"]) for row in train),
-        "memory": memory,
-        "losses": [entry["loss"] for entry in trainer.state.log_history if "loss" in entry],
-        "valid": plain_loss(model, [(row["input_ids"], row["labels"]) for row in valid]),
-    }
-
-
-def bentsao(args: argparse.Namespace, base: str) -> dict[str, Any]:
-    """Our loop with the same settings."""
-    from accelerate import Accelerator
-    from accelerate.utils import set_seed
-
-    from bentsao.core.formats import FORMATS
-    from bentsao.core.records import Conversation, Message
-    from bentsao.models.loading import load_base
-    from bentsao.tuning.job import Job
-    from bentsao.tuning.loop import train
-    from bentsao.tuning.lora import add_lora
-    from bentsao.tuning.objective import LabelledLoss
-    from bentsao.tuning.recipe import LoraPart, TrainingPart
-    from bentsao.tuning.rows import make_rows
-    from bentsao.tuning.run import MICRO_TOKENS
-
-    set_seed(SEED)
-    accelerator = Accelerator()
-    loaded = load_base(base, report=lambda _: None)
-    conversations = [
-        Conversation(
-            id=str(number),
-            group=str(number),
-            messages=(
-                Message(role="user", content=row["instruction"], input=row["input"]),
-                Message(role="assistant", content=row["output"]),
-            ),
-        )
-        for number, row in enumerate(rows_of(args.data, args.rows + VALID))
-    ]
-    rows = make_rows(conversations, FORMATS["med_template"], loaded.tokens, cutoff=args.cutoff, cut_answers=True).rows
-    model = add_lora(
-        loaded.model,
-        LoraPart.model_validate({**LORA, "targets": args.targets}),
-        quantised=False,
-        checkpointing=False,
-    )
-    steps: list[Any] = []
-    with tempfile.TemporaryDirectory() as folder:
-        job = Job(
-            train=rows[VALID:],
-            train_ids=[str(n) for n in range(len(rows) - VALID)],
-            valid=[],
-            training=TrainingPart(
-                epochs=1, batch_rows=args.batch, learning_rate=RATE, warmup=0, save_every=10**9, seed=SEED
-            ),
-            pad_id=loaded.tokens.pad_id,
-            micro_tokens=args.micro_tokens or MICRO_TOKENS.get(loaded.device.type, MICRO_TOKENS["cuda"]),
-            folder=Path(folder) / "run",
-        )
-        started = time.perf_counter()
-        train(model, LabelledLoss(model), job, accelerator, Collect(steps))
-        seconds = time.perf_counter() - started
-    memory = peak()
-    # The end token is a target of ours that is not in the ids; it stands in the original's labels.
-    valid = [([*row.ids, loaded.tokens.end_id], [-100, *row.targets]) for row in rows[:VALID]]
-    return {
-        "seconds": seconds,
-        "tokens": sum(record.tokens for record in steps) + len(rows) - VALID,
-        "memory": memory,
-        "losses": [record.loss for record in steps],
-        "valid": plain_loss(model, valid),
-    }
-
-
-class Collect:
-    """A reporter that keeps the steps."""
-
-    def __init__(self, steps: list[Any]) -> None:
-        self.steps = steps
-
-    def step(self, record: Any) -> None:
-        """Keeps it."""
-        self.steps.append(record)
-
-    def evaluated(self, record: Any) -> None:
-        """There is no validation in the timed part."""
-
-    def saved(self, step: int) -> None:
-        """One checkpoint is written at the end; the original's run saves none."""
-
-
-def plain_loss(model: Any, rows: list[tuple[list[int], list[int]]]) -> float:
-    """Mean loss per label by the model's own forward, a row at a time; targets at their own places, not shifted."""
-    import torch
-
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), str(adapter))
     model.eval()
     total, count = 0.0, 0
     with torch.no_grad():
-        for ids, labels in rows:
-            logits = model(input_ids=torch.tensor([ids], device=model.device)).logits[0, :-1].float().cpu()
-            wanted = torch.tensor(labels[1:])
+        for row in rows_of(args)[: args.valid]:
+            one = encoded(tokenizer, row, args.cutoff)
+            logits = model(input_ids=torch.tensor([one["input_ids"]])).logits[0, :-1].float()
+            wanted = torch.tensor(one["labels"][1:])
             total += torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum").item()
             count += int((wanted != -100).sum())
     return total / count
 
 
-def peak() -> int:
-    """Peak resident memory of this process, bytes."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+def worker(args: argparse.Namespace, base: str, out: Path) -> None:
+    """One measured run in this process; the last line says what came out."""
+    result = SYSTEMS[args.worker](args, base, out)
+    who = resource.RUSAGE_CHILDREN if args.worker == "llamafactory" else resource.RUSAGE_SELF
+    print(json.dumps({**result, "memory": resource.getrusage(who).ru_maxrss * 1024}))
 
 
-WORKERS = {"original": original, "bentsao": bentsao}
-
-
-def run_worker(name: str, args: argparse.Namespace) -> dict[str, Any]:
-    """One measured run in a process of its own."""
-    command = [sys.executable, __file__, "--worker", name]
-    for key in ("data", "rows", "batch", "micro", "cutoff", "targets", "base", "micro_tokens"):
+def measured(name: str, args: argparse.Namespace, base: str, out: Path) -> dict[str, Any]:
+    """One measured run in a process of its own, and the loss of what it made."""
+    command = [sys.executable, __file__, "--worker", name, "--folder", str(out), "--base", base]
+    for key in ("data", "rows", "valid", "batch", "micro", "cutoff", "targets", "micro_tokens", "precision"):
         command += [f"--{key.replace('_', '-')}", str(getattr(args, key))]
+    command += ["--llamafactory", args.llamafactory] if args.llamafactory else []
     done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env={**os.environ, "HF_HUB_OFFLINE": "1"})
-    return json.loads(done.stdout.decode().strip().splitlines()[-1])
+    result = json.loads(done.stdout.decode().strip().splitlines()[-1])
+    return {**result, "valid": validation_loss(args, base, out)}
 
 
-def main() -> None:
-    """Run the pairs and print a table and the medians."""
+def arguments() -> argparse.Namespace:
+    """What is asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--data", type=Path, default=Path(os.environ.get("BENTSAO_SHARED_DATA", "../shared/data")) / "llama_data.json"
-    )
-    parser.add_argument("--base", default="embedded")
-    parser.add_argument("--rows", type=int, default=96, help="rows tuned on")
-    parser.add_argument("--batch", type=int, default=32, help="rows an optimizer step")
-    parser.add_argument("--micro", type=int, default=8, help="the original's rows a forward (its default)")
+    parser.add_argument("--data", type=Path, default=DATA, help="the original's llama_data.json or liver_cancer.json")
+    parser.add_argument("--systems", nargs="+", choices=SYSTEMS, default=["original", "bentsao"])
+    parser.add_argument("--base", default="embedded", help="embedded, random, or a folder")
+    parser.add_argument("--precision", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--rows", type=int, default=64, help="rows tuned on")
+    parser.add_argument("--valid", type=int, default=32, help="rows validated on")
+    parser.add_argument("--batch", type=int, default=16, help="rows an optimizer step")
+    parser.add_argument("--micro", type=int, default=8, help="the others' rows a forward (the original's default)")
     parser.add_argument("--micro-tokens", type=int, default=0, help="our tokens a forward; 0: the default")
     parser.add_argument("--cutoff", type=int, default=256)
     parser.add_argument("--targets", default="attention", help="ours only, to see what all-linear costs")
-    parser.add_argument("--pairs", type=int, default=3)
-    parser.add_argument("--worker", choices=sorted(WORKERS), help=argparse.SUPPRESS)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--llamafactory", help="the Python of an environment with LLaMA-Factory")
+    parser.add_argument("--curves", type=Path, help="a picture of the losses of the first round")
+    parser.add_argument("--worker", choices=SYSTEMS, help=argparse.SUPPRESS)
+    parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if not args.data.is_file():
         sys.exit(f"{args.data} is not there; give --data FILE (the original's llama_data.json)")
-    from bentsao.models.embedded import embedded_base
+    if "llamafactory" in args.systems and not args.llamafactory:
+        sys.exit("--systems llamafactory needs --llamafactory PYTHON")
+    conversations_of(args)
+    return args
 
-    if args.worker:
-        folder = str(embedded_base(lambda _: None)) if args.base == "embedded" else args.base
-        print(json.dumps(WORKERS[args.worker](args, folder)))
-        return
-    if args.base == "embedded":
-        embedded_base(lambda line: print(line, file=sys.stderr))
-    results: dict[str, list[dict[str, Any]]] = {name: [] for name in WORKERS}
-    for pair in range(args.pairs):
-        for name in sorted(WORKERS, reverse=pair % 2 == 0):
-            result = run_worker(name, args)
+
+def rounds(args: argparse.Namespace, base: str, folder: Path) -> dict[str, list[dict[str, Any]]]:
+    """Every system once a round, in turning order; a line each."""
+    results: dict[str, list[dict[str, Any]]] = {name: [] for name in args.systems}
+    for number in range(args.rounds):
+        for name in args.systems if number % 2 == 0 else reversed(args.systems):
+            result = measured(name, args, base, folder / f"{name}-{number}")
             results[name].append(result)
-            speed = result["tokens"] / result["seconds"]
             print(
-                f"{pair + 1}. {name:9} {speed:7.1f} tokens/s  {args.rows / result['seconds']:5.2f} rows/s  "
-                f"{result['memory'] / 2**30:5.2f} GiB  loss {result['losses'][0]:.3f} → {result['losses'][-1]:.3f}  "
-                f"valid {result['valid']:.4f}",
+                f"{number + 1}. {name:12} {result['tokens'] / result['seconds']:7.1f} tokens/s "
+                f"{args.rows / result['seconds']:6.2f} rows/s {result['memory'] / 2**30:6.2f} GiB  "
+                f"loss {result['curve'][0][1]:.3f} → {result['curve'][-1][1]:.3f}  valid {result['valid']:.4f}",
                 flush=True,
             )
-    pairs = list(zip(results["original"], results["bentsao"], strict=True))
-    print(f"speed, ours / the original's: {median(o['seconds'] / b['seconds'] for o, b in pairs):.2f}")
-    print(f"memory, ours / the original's: {median(b['memory'] / o['memory'] for o, b in pairs):.2f}")
-    print(f"validation loss, ours − the original's: {median(b['valid'] - o['valid'] for o, b in pairs):+.4f}")
+    return results
+
+
+def main() -> None:
+    """Run the rounds; print the lines, and the medians of the ratios."""
+    args = arguments()
+    if args.worker:
+        worker(args, args.base, args.folder)
+        return
+    from bentsao.core.charts import Line, line_chart
+    from bentsao.models.embedded import embedded_base
+
+    embedded = str(embedded_base(lambda line: print(line, file=sys.stderr)))
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        bases = {"embedded": lambda: embedded, "random": lambda: str(random_base(folder / "base", embedded))}
+        results = rounds(args, bases.get(args.base, lambda: args.base)(), folder)
+    first = results[args.systems[0]]
+    for name in args.systems[1:]:
+        pairs = list(zip(first, results[name], strict=True))
+        print(
+            f"{name} / {args.systems[0]}: speed {median(a['seconds'] / b['seconds'] for a, b in pairs):.2f}, "
+            f"memory {median(b['memory'] / a['memory'] for a, b in pairs):.2f}, "
+            f"validation loss {median(b['valid'] - a['valid'] for a, b in pairs):+.4f}"
+        )
+    if args.curves:
+        lines = [Line(name, runs[0]["curve"], dots=True) for name, runs in results.items()]
+        args.curves.write_text(line_chart("训练损失", "看过的行数", "每个标签的损失", lines), encoding="utf-8")
 
 
 if __name__ == "__main__":
