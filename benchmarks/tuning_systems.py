@@ -182,7 +182,8 @@ def llamafactory(args: argparse.Namespace, base: str, out: Path) -> dict[str, An
     tokenizer = AutoTokenizer.from_pretrained(base)
     rows = rows_of(args)[args.valid :]
     out.mkdir(parents=True, exist_ok=True)
-    data = [{"instruction": row["prompt"], "input": "", "output": row["completion"]} for row in rows]
+    start = tokenizer.decode(tokenizer("")["input_ids"])  # its empty template puts no start token
+    data = [{"instruction": start + row["prompt"], "input": "", "output": row["completion"]} for row in rows]
     (out / "rows.json").write_text(json.dumps(data, ensure_ascii=False), encoding="utf-8")
     (out / "dataset_info.json").write_text(json.dumps({"rows": {"file_name": "rows.json"}}), encoding="utf-8")
     settings = trainer_settings(args, str(out / "run")) | {
@@ -200,14 +201,14 @@ def llamafactory(args: argparse.Namespace, base: str, out: Path) -> dict[str, An
         "cutoff_len": args.cutoff,
         "lr_scheduler_type": "linear",
         "disable_gradient_checkpointing": True,
-        "group_by_length": True,
+        "train_sampling_strategy": "group_by_length",
         "overwrite_cache": True,
         "plot_loss": False,
     }
     settings.pop("save_strategy")
-    (out / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
+    (out / "settings.yaml").write_text(json.dumps(settings), encoding="utf-8")
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "DISABLE_VERSION_CHECK": "1"}
-    command = [args.llamafactory, "-m", "llamafactory.cli", "train", str(out / "settings.json")]
+    command = [args.llamafactory, "-m", "llamafactory.cli", "train", str(out / "settings.yaml")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"LLaMA-Factory ended with {done.returncode}:\n{done.stderr[-3000:]}")
