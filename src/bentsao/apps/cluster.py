@@ -20,6 +20,7 @@ import warnings
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
@@ -171,6 +172,8 @@ class Cluster:
         # In a later round there may be fewer nodes than were asked for.
         workers = min(planned(self.nodes(), self.size, 0), self.workers or len(pieces), len(pieces))
         rows = [{"number": number, "piece": pickle.dumps(piece)} for number, piece in pieces.items()]
+        # Where there are many, a second piece is on its way while a worker has one; of few, none waits for a busy one.
+        at_once = 2 if len(pieces) > 4 * workers else 1
         given = data.from_items(rows, override_num_blocks=min(len(rows), _MOST_BLOCKS))
         with warnings.catch_warnings():
             # Ray 2.64 is to lose `max_task_retries`; the extra is bound below it.
@@ -180,8 +183,7 @@ class Cluster:
                 fn_constructor_args=(open, work),
                 batch_size=1,
                 batch_format="numpy",
-                # A second piece is on its way while a worker has one.
-                compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+                compute=data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=at_once),
                 num_cpus=self.size.cpus,
                 num_gpus=self.size.gpus,
                 memory=self.size.memory or None,
@@ -241,7 +243,8 @@ def connected(address: str, *, size: Size | None = None, workers: int = 0) -> Ge
     else:
         _reach(address)
     try:
-        ray.init("local" if count else address, **settings)
+        with _silent_start():
+            ray.init("local" if count else address, **settings)
     except (ConnectionError, ValueError, RuntimeError, ray.exceptions.RayError) as error:
         raise ClusterError(
             f"连不上 Ray 集群 {address}：{_short(error)}\n"
@@ -293,6 +296,19 @@ def _import_ray() -> Any:
         return importlib.import_module("ray")
     except ImportError:
         raise MissingError("--ray 需要 Ray。安装：pip install 'bentsao[ray]'（集群的每台机器上都要装）。") from None
+
+
+@contextmanager
+def _silent_start() -> Generator[None]:
+    """Keeps from the terminal what Ray's parts in C++ write there when they start; errors come as exceptions."""
+    kept = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _quiet(ray: Any) -> None:

@@ -13,7 +13,7 @@ from bentsao.apps.commands.answering import ModelChoice, report
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bentsao.apps.cluster import Cluster
+    from bentsao.apps.cluster import Cluster, Size
     from bentsao.inference.engine import Engine, Spread
 
 
@@ -41,12 +41,15 @@ class ClusterChoice:
             raise ConfigError("--workers、--worker-gpus 应不小于 0，--worker-cpus 应大于 0。")
 
     @contextmanager
-    def connected(self) -> Generator[Cluster]:
-        """The cluster that `ray` names. Raises what `cluster.connected` does."""
+    def connected(self, usual: Size | None = None) -> Generator[Cluster]:
+        """The cluster that `ray` names. usual: a worker's size where no flag says; None: what suits a model.
+
+        Raises what `cluster.connected` does.
+        """
         from bentsao.apps.cluster import Size, connected
 
         assert self.ray is not None
-        size = None
+        size = usual
         if self.worker_cpus is not None or self.worker_gpus is not None:
             size = Size(cpus=self.worker_cpus or 1, gpus=self.worker_gpus or 0)
         with connected(self.ray, size=size, workers=self.workers) as cluster:
