@@ -270,7 +270,7 @@ def _local(address: str) -> int:
     """The workers of `local:N`; 0 for a cluster. Raises ConfigError for neither."""
     if found := re.fullmatch(r"local:([1-9]\d*)", address):
         return int(found[1])
-    if address == "auto" or re.fullmatch(r"[^\s:/]+:\d+", address):
+    if address == "auto" or re.fullmatch(r"(?!local:)[^\s:/]+:\d+", address):
         return 0
     raise ConfigError(f"--ray {address} 应是 auto（本机所在的集群）、主机:端口，或 local:N（只在本机，N 个工作进程）。")
 

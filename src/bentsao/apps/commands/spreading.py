@@ -37,7 +37,7 @@ class ClusterChoice:
         """Raises ConfigError for values that cannot be."""
         if self.ray is None and self != ClusterChoice():
             raise ConfigError("--workers、--worker-cpus、--worker-gpus 要与 --ray 同用，如 --ray local:2。")
-        if self.workers < 0 or (self.worker_cpus or 1) <= 0 or (self.worker_gpus or 0) < 0:
+        if self.workers < 0 or (self.worker_cpus is not None and self.worker_cpus <= 0) or (self.worker_gpus or 0) < 0:
             raise ConfigError("--workers、--worker-gpus 应不小于 0，--worker-cpus 应大于 0。")
 
     @contextmanager
