@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from bentsao.apps.cluster import ClusterError, Node, Size, connected, in_rounds, planned
+from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.spreading import ClusterChoice
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
 from bentsao.core.records import Answer, Message, Question
@@ -118,7 +119,7 @@ class ShakySpread:
 
         def ask(left: Mapping[int, T]) -> Iterator[tuple[int, R]]:
             rounds.append(len(left))
-            for number in reversed(left):
+            for number in sorted(left, reverse=True):
                 if len(rounds) > 1 or number % 3:
                     yield number, again(self._engine, pickle.loads(pickle.dumps(left[number])))
                     yield number, again(self._engine, left[number])
@@ -169,6 +170,18 @@ def test_a_run_on_a_cluster_goes_on_here(tmp_path: Path) -> None:
     answers = answer_all(engine, asked, out, decoding, rows=3)
     assert [answer.id for answer in answers] == [question.id for question in asked]
     assert engine.asked.total() == 20 - 1 - 3 * 3, "what was answered is not asked again"
+
+
+def test_paths_are_the_same_in_another_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("adapter", "base", "embedded", "plain"):
+        Path(name).mkdir()
+    given = ModelChoice(adapter=Path("adapter"), base="base", chat_format="own.json").with_full_paths()
+    assert (given.adapter, given.base, given.chat_format) == (
+        tmp_path / "adapter", str(tmp_path / "base"), str(tmp_path / "own.json"),
+    )  # fmt: skip
+    names = ModelChoice(base="embedded", chat_format="plain")
+    assert names.with_full_paths() == names, "what has a name is no path, whatever lies here"
 
 
 # ---- errors ---------------------------------------------------------------------------------------------------------

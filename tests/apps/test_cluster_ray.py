@@ -108,7 +108,7 @@ def test_weights_are_those_of_one_process(engine: ClusterEngine, base: Path, tmp
 
     def run(name: str) -> Run:
         (tmp_path / name).mkdir()
-        return Run(tmp_path / name, 8, restart=False, tell=lambda *_: None, report=lambda _: None)
+        return Run(tmp_path / name, 8, restart=False, tell=lambda what, done, count: None, report=lambda _: None)
 
     here = weigh_all(open_slowly(base, lambda _: None), items, run("here"))
     there = weigh_all(engine, items, run("there"))

@@ -92,6 +92,19 @@ class ModelChoice:
             return self
         return replace(self, adapter=shipped_adapter())
 
+    def with_full_paths(self) -> ModelChoice:
+        """The same from whatever folder it is opened."""
+        from bentsao.models.fetching import canonical_name
+
+        file = self.chat_format or ""
+        return replace(
+            self,
+            adapter=self.adapter and self.adapter.absolute(),
+            base=self.base and canonical_name(self.base),
+            # A format is a name or a file, and files have a suffix.
+            chat_format=str(Path(file).absolute()) if Path(file).suffix else self.chat_format,
+        )
+
     def with_adapter(self, folder: Path) -> ModelChoice:
         """With this adapter, and its own base and chat format."""
         return replace(self, adapter=folder, base=None, chat_format=None, use_lora=True)

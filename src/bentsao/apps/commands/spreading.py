@@ -65,7 +65,7 @@ class ClusterChoice:
         from bentsao.apps.cluster_engine import open_on
 
         with self.connected() as cluster:
-            yield lambda model: open_on(cluster, model.with_default().open, report)
+            yield lambda model: open_on(cluster, model.with_default().with_full_paths().open, report)
 
 
 Spreading = Annotated[ClusterChoice, Parameter(name="*", group="多机（Ray）")]
