@@ -11,7 +11,8 @@ from typing import TypeVar
 
 import pytest
 
-from bentsao.apps.cluster import ClusterError, Node, Size, connected, in_rounds, planned
+from bentsao.apps.cluster.connecting import connected
+from bentsao.apps.cluster.pieces import ClusterError, Node, Size, in_rounds, planned
 from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.spreading import ClusterChoice
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
@@ -213,7 +214,7 @@ def test_ray_is_named_where_it_is_missing(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_nobody_listens(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bentsao.apps.cluster._import_ray", lambda: None)
+    monkeypatch.setattr("bentsao.apps.cluster.connecting._import_ray", lambda: None)
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
     with pytest.raises(BentsaoError, match=f"连不上 Ray 集群 127.0.0.1:{port}"), connected(f"127.0.0.1:{port}"):

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
-from bentsao.apps.cluster import Cluster, ClusterError, connected
-from bentsao.apps.cluster_build import build_on
-from bentsao.apps.cluster_engine import ClusterEngine, open_on
+from bentsao.apps.cluster.building import build_on
+from bentsao.apps.cluster.connecting import connected
+from bentsao.apps.cluster.engine import ClusterEngine, open_on
+from bentsao.apps.cluster.pieces import ClusterError
+from bentsao.apps.cluster.workers import Cluster
 from bentsao.construction.writing import BuildOptions, build
 from bentsao.core.records import Answer, Message, Question
 from bentsao.evaluation.systems import Run, weigh_all

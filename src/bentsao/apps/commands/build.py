@@ -265,8 +265,8 @@ def _built_on(
     spreading: ClusterChoice, kb: Path, orders: dict[str, BuildOptions], out: Path
 ) -> dict[str, dict[str, Any]]:
     """The manifests of data sets that are built side by side on a cluster, a core for each."""
-    from bentsao.apps.cluster import Size
-    from bentsao.apps.cluster_build import build_on
+    from bentsao.apps.cluster.building import build_on
+    from bentsao.apps.cluster.pieces import Size
 
     with spreading.connected(usual=Size(cpus=1)) as cluster:
         return build_on(cluster, kb, orders, out, report)

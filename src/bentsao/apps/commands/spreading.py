@@ -13,7 +13,8 @@ from bentsao.apps.commands.answering import ModelChoice, report
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:
-    from bentsao.apps.cluster import Cluster, Size
+    from bentsao.apps.cluster.pieces import Size
+    from bentsao.apps.cluster.workers import Cluster
     from bentsao.inference.engine import Engine, Spread
 
 
@@ -31,7 +32,7 @@ class ClusterChoice:
     worker_cpus: Annotated[
         float | None, Parameter(help="每个工作进程几个 CPU 核；缺省有 GPU 时 1，没有时一个节点一个进程")
     ] = None
-    worker_gpus: Annotated[float | None, Parameter(help="每个工作进程几张 GPU；缺省有 GPU 时 1")] = None
+    worker_gpus: Annotated[float | None, Parameter(help="每个工作进程几张 GPU；缺省有 GPU 时为 --gpus")] = None
 
     def check(self) -> None:
         """Raises ConfigError for values that cannot be."""
@@ -46,13 +47,11 @@ class ClusterChoice:
 
         Raises what `cluster.connected` does.
         """
-        from bentsao.apps.cluster import Size, connected
+        from bentsao.apps.cluster.connecting import connected
 
         assert self.ray is not None
-        size = usual
-        if self.worker_cpus is not None or self.worker_gpus is not None:
-            size = Size(cpus=self.worker_cpus or 1, gpus=self.worker_gpus or 0)
-        with connected(self.ray, size=size, workers=self.workers) as cluster:
+        flags = {"cpus": self.worker_cpus, "gpus": self.worker_gpus}
+        with connected(self.ray, usual=usual, workers=self.workers, **flags) as cluster:
             yield cluster
 
     @contextmanager
@@ -62,10 +61,16 @@ class ClusterChoice:
         if self.ray is None:
             yield ModelChoice.open
             return
-        from bentsao.apps.cluster_engine import open_on
+        from bentsao.apps.cluster.engine import open_on
+
+        def opened(model: ModelChoice) -> Engine | Spread:
+            fitting = cluster
+            if self.worker_gpus is None and cluster.size.gpus:
+                fitting = cluster.sized(gpus=0 if model.device == "cpu" else model.gpus)
+            return open_on(fitting, model.with_default().with_full_paths().open, report)
 
         with self.connected() as cluster:
-            yield lambda model: open_on(cluster, model.with_default().with_full_paths().open, report)
+            yield opened
 
 
 Spreading = Annotated[ClusterChoice, Parameter(name="*", group="多机（Ray）")]

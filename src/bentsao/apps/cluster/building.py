@@ -12,7 +12,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from bentsao.apps.cluster import Cluster, ClusterError, Report
+from bentsao.apps.cluster.pieces import ClusterError, Report
+from bentsao.apps.cluster.workers import Cluster
 from bentsao.construction.writing import MANIFEST_NAME, BuildOptions, build
 from bentsao.core.files import read_json, whole_folder
 from bentsao.knowledge.store import KnowledgeBase

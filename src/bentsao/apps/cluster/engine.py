@@ -9,7 +9,9 @@ from typing import Any, TypeVar
 
 import psutil
 
-from bentsao.apps.cluster import Cluster, ClusterError, Report
+from bentsao import __version__
+from bentsao.apps.cluster.pieces import ClusterError, Report
+from bentsao.apps.cluster.workers import Cluster
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import Tokens
 from bentsao.inference.engine import Engine, Scorer
@@ -38,7 +40,7 @@ class ClusterEngine:
 
     def each(self, work: Callable[[Engine, T], R], pieces: Sequence[T], report: Report) -> Iterator[R]:
         """See `Spread.each`. Raises what `Cluster.each` does, and ClusterError where a node opens another engine."""
-        opened = partial(_opened, self.opening, self.name, self.chat_format.hash)
+        opened = partial(_opened, self.opening, self.name, self.chat_format.hash, __version__)
         return self.cluster.each(opened, work, pieces, report)
 
 
@@ -70,7 +72,7 @@ def open_on(cluster: Cluster, opening: Opening, report: Report) -> ClusterEngine
         chat_format=found.chat_format,
         context=found.context,
         weighs=found.weighs,
-        cluster=cluster.needing(int(found.memory * _ROOM)),
+        cluster=cluster.sized(memory=int(found.memory * _ROOM)),
         opening=opening,
     )
 
@@ -89,8 +91,10 @@ def _describe(opening: Opening) -> _Description:
     )
 
 
-def _opened(opening: Opening, name: str, format_hash: str) -> Engine:
+def _opened(opening: Opening, name: str, format_hash: str, version: str) -> Engine:
     """The engine, which must be that of the other nodes: its answers go into one file with theirs."""
+    if version != __version__:
+        raise ClusterError(f"这里装的是 bentsao {__version__}，发起任务的机器上是 {version}。请装同一版本。")
     engine = opening(_silent)
     if (engine.name, engine.chat_format.hash) != (name, format_hash):
         raise ClusterError(
