@@ -14,6 +14,8 @@ import pytest
 from bentsao.apps.cluster.connecting import connected
 from bentsao.apps.cluster.pieces import ClusterError, Node, Size, in_rounds, planned
 from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.evaluate import evaluate
+from bentsao.apps.commands.infer import infer
 from bentsao.apps.commands.spreading import ClusterChoice
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
 from bentsao.core.records import Answer, Message, Question
@@ -199,6 +201,16 @@ def test_paths_are_the_same_in_another_folder(tmp_path: Path, monkeypatch: pytes
 def test_flags_that_cannot_be(choice: ClusterChoice, words: str) -> None:
     with pytest.raises(ConfigError, match=words), choice.opener():
         pass
+
+
+def test_what_is_not_spread_is_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    spreading = ClusterChoice(ray="local:1")
+    with pytest.raises(ConfigError, match="--ray"):
+        infer(question="头痛怎么办", spreading=spreading)
+    with pytest.raises(ConfigError, match="--ray"):
+        infer(grounded=True, spreading=spreading)
+    with pytest.raises(ConfigError, match="--ray"):
+        evaluate(("choice",), out=tmp_path, rescore=True, spreading=spreading)
 
 
 @pytest.mark.parametrize("address", ["local", "local:0", "ray://a:1", "a b:1", "somewhere"])

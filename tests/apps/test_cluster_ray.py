@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Generator
 from dataclasses import dataclass
 from functools import partial
@@ -17,6 +19,7 @@ from bentsao.apps.cluster.pieces import ClusterError
 from bentsao.apps.cluster.workers import Cluster
 from bentsao.construction.writing import BuildOptions, build
 from bentsao.core.records import Answer, Message, Question
+from bentsao.evaluation.answers import read_answers
 from bentsao.evaluation.systems import Run, weigh_all
 from bentsao.evaluation.tasks.task import Item
 from bentsao.inference.batch import answer_all
@@ -142,3 +145,19 @@ def test_data_sets_have_the_same_bytes(machines: Machines, tmp_path: Path) -> No
     files = {path.relative_to(tmp_path / "here"): path.read_bytes() for path in (tmp_path / "here").rglob("*.json*")}
     assert len(files) >= 6
     assert {name: (tmp_path / "there" / name).read_bytes() for name in files} == files
+
+
+def test_the_command_on_this_machine_alone(base: Path, tmp_path: Path) -> None:
+    asked = "\n".join(f"感冒发热怎么办？{number}" for number in range(12))
+    (tmp_path / "q.txt").write_text(asked, encoding="utf-8")
+    for name, flags in (("here", []), ("there", ["--ray", "local:2"])):
+        command = [
+            sys.executable, "-m", "bentsao.apps.cli", "infer", str(tmp_path / "q.txt"), "--base", str(base),
+            "--out", str(tmp_path / f"{name}.jsonl"),
+            "--engine", "transformers", "--max-new-tokens", "8", "--batch-rows", "2", "--show", "0", *flags,
+        ]  # fmt: skip
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
+    assert "ray" not in done.stderr.lower(), "it keeps quiet"
+    here, there = (list(read_answers(tmp_path / f"{name}.jsonl").values()) for name in ("here", "there"))
+    assert without_times(there) == without_times(here)
