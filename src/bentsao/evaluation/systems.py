@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -14,7 +15,7 @@ from bentsao.evaluation.contamination import Training
 from bentsao.evaluation.tasks.task import Item, Response
 from bentsao.inference.batch import answer_all, settings_of
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Engine, MemoryShortageError, Scorer, Weight, fitted_prompt
+from bentsao.inference.engine import Engine, MemoryShortageError, Scorer, Spread, Weight, fitted_prompt
 from bentsao.inference.grounded.answering import Answerer
 from bentsao.inference.grounded.batch import as_answer, grounded_settings
 from bentsao.inference.grounded.records import GroundedAnswer, GroundedQuestion
@@ -88,10 +89,10 @@ class Weighing(Record):
 
 @dataclass(frozen=True)
 class LocalSystem:
-    """An engine on this machine. answerer: through which it answers from a knowledge base; None: it has none."""
+    """An engine on this machine, or several on others. answerer: through which it answers from a knowledge base."""
 
     label: str
-    engine: Engine
+    engine: Engine | Spread
     training: Training
     repetition_penalty: float = 1.0
     answerer: Answerer | None = None
@@ -205,10 +206,10 @@ def _grounded(answerer: Answerer, items: Sequence[Item[Any]], run: Run) -> list[
     return journal.close()
 
 
-def weigh_all(engine: Engine, items: Sequence[Item[Any]], run: Run) -> dict[str, Weighing]:
+def weigh_all(engine: Engine | Spread, items: Sequence[Item[Any]], run: Run) -> dict[str, Weighing]:
     """The weights of the items that want any, by id; kept as the answers are. None at all where the engine cannot."""
     wanted = [item for item in items if item.weighed]
-    if not wanted or not isinstance(engine, Scorer):
+    if not wanted or not (engine.weighs if isinstance(engine, Spread) else isinstance(engine, Scorer)):
         return {}
     # What is weighed stands where an answer would, so that other continuations are another question.
     questions = [item.question.model_copy(update={"reference": "\n".join(item.weighed)}) for item in wanted]
@@ -217,23 +218,26 @@ def weigh_all(engine: Engine, items: Sequence[Item[Any]], run: Run) -> dict[str,
     tell = run.progress("看概率")
     left = sorted((item for item in wanted if item.id not in journal.answers), key=lambda item: len(item.question.text))
     tell(len(journal.answers), len(wanted))
-    for start in range(0, len(left), _ROWS):
-        journal.append(_weigh(engine, engine, left[start : start + _ROWS]))
+    batches = [left[start : start + _ROWS] for start in range(0, len(left), _ROWS)]
+    spread = isinstance(engine, Spread)
+    for weighings in engine.each(_weigh, batches, run.report) if spread else map(partial(_weigh, engine), batches):
+        journal.append(weighings)
         tell(len(journal.answers), len(wanted))
     return {one.id: one for one in journal.close()}
 
 
-def _weigh(engine: Engine, scorer: Scorer, items: Sequence[Item[Any]]) -> list[Weighing]:
+def _weigh(engine: Engine, items: Sequence[Item[Any]]) -> list[Weighing]:
     """The weights of some items; in halves where memory runs out, one by one where one of them cannot be weighed."""
+    assert isinstance(engine, Scorer)
     try:
         prompts = [fitted_prompt(engine, item.messages, Decoding(max_new_tokens=1))[0] for item in items]
         options = [[_ids(engine, text) for text in item.weighed] for item in items]
-        found = scorer.weigh(prompts, options)
+        found = engine.weigh(prompts, options)
     except (MemoryShortageError, ModelError) as error:
         if len(items) == 1:
             return [Weighing(id=items[0].id, finish="error", error=str(error))]
         half = len(items) // 2
-        return [*_weigh(engine, scorer, items[:half]), *_weigh(engine, scorer, items[half:])]
+        return [*_weigh(engine, items[:half]), *_weigh(engine, items[half:])]
     return [Weighing(id=item.id, weights=tuple(weights)) for item, weights in zip(items, found, strict=True)]
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import BentsaoError
 from bentsao.core.records import Answer, Question
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Engine, MemoryShortageError, fitted_prompt
+from bentsao.inference.engine import Described, Engine, MemoryShortageError, Spread, fitted_prompt
 from bentsao.inference.journal import Journal
 from bentsao.inference.safety import look
 
+Batch = Sequence[tuple[Question, list[int]]]
+"""Questions that are asked together, with their prompts."""
+
 
 def answer_all(
-    engine: Engine,
+    engine: Engine | Spread,
     questions: Sequence[Question],
     out: Path,
     decoding: Decoding,
@@ -29,6 +33,7 @@ def answer_all(
 ) -> list[Answer]:
     """Answer the questions into `out` (JSON lines of Answer) and return the answers, both in the questions' order.
 
+    engine: a Spread gets the batches that a single engine would, several at once, and so answers the same.
     rows, token_budget: a batch has at most this many questions, and beams × questions × (longest prompt + room for the
         answer) at most this many tokens. When memory runs out all the same, the batch is halved.
     restart: ask everything again, whatever was answered before.
@@ -62,18 +67,18 @@ def answer_all(
     journal.append(impossible)
     by_id = {question.id: question for question in questions}
     # Batches are those of a run from nothing, so that a seeded run draws the same when it was interrupted.
-    for batch in _batches(prompts, rows, token_budget, decoding):
-        left = [(by_id[name], prompts[name]) for name in batch if name not in journal.answers]
-        if not left:
-            continue
-        for answers in _ask(engine, left, decoding, count if progress else None):
-            journal.append(answers)
-            written = 0
-            tell()
+    left = [
+        [(by_id[name], prompts[name]) for name in batch if name not in journal.answers]
+        for batch in _batches(prompts, rows, token_budget, decoding)
+    ]
+    for answers in _asked(engine, [batch for batch in left if batch], decoding, count if progress else None, report):
+        journal.append(answers)
+        written = 0
+        tell()
     return journal.close()
 
 
-def settings_of(engine: Engine, decoding: Decoding) -> dict[str, Any]:
+def settings_of(engine: Described, decoding: Decoding) -> dict[str, Any]:
     """All that decides what the answers are."""
     chat_format = engine.chat_format
     return {
@@ -84,7 +89,7 @@ def settings_of(engine: Engine, decoding: Decoding) -> dict[str, Any]:
 
 
 def _prompts(
-    engine: Engine, questions: Sequence[Question], decoding: Decoding
+    engine: Described, questions: Sequence[Question], decoding: Decoding
 ) -> tuple[dict[str, list[int]], list[Answer], int]:
     """The prompts by question id, an Answer for each question that has none, and how many prompts lost history."""
     prompts: dict[str, list[int]] = {}
@@ -114,9 +119,28 @@ def _batches(prompts: dict[str, list[int]], rows: int, token_budget: int, decodi
     return out
 
 
+def _asked(
+    engine: Engine | Spread,
+    batches: Sequence[Batch],
+    decoding: Decoding,
+    on_text: Callable[[int, str], None] | None,
+    report: Callable[[str], None],
+) -> Iterator[list[Answer]]:
+    """The answers to the batches as they come; a batch's may come in parts, and those of a Spread in any order."""
+    if isinstance(engine, Spread):
+        yield from engine.each(partial(_answers, decoding=decoding), batches, report)
+    else:
+        for batch in batches:
+            yield from _ask(engine, batch, decoding, on_text)
+
+
+def _answers(engine: Engine, batch: Batch, decoding: Decoding) -> list[Answer]:
+    return [answer for answers in _ask(engine, batch, decoding, None) for answer in answers]
+
+
 def _ask(
     engine: Engine,
-    asked: Sequence[tuple[Question, list[int]]],
+    asked: Batch,
     decoding: Decoding,
     on_text: Callable[[int, str], None] | None,
 ) -> Iterator[list[Answer]]:

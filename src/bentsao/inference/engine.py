@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, Protocol, TypeVar, runtime_checkable
 
 from bentsao.core.errors import ModelError
 from bentsao.core.formats import ChatFormat
@@ -31,8 +31,12 @@ class MemoryShortageError(ModelError):
     """These prompts do not fit in memory together; fewer of them may."""
 
 
-class Engine(Protocol):
-    """A model that continues prompts."""
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Described(Protocol):
+    """What is known of a model that continues prompts, wherever its weights are."""
 
     @property
     def name(self) -> str:
@@ -54,6 +58,10 @@ class Engine(Protocol):
         """The most tokens of prompt and answer together."""
         ...
 
+
+class Engine(Described, Protocol):
+    """A model that continues prompts."""
+
     def generate(
         self,
         prompts: Sequence[Sequence[int]],
@@ -69,6 +77,23 @@ class Engine(Protocol):
         writes, in the caller's thread as on_text is; where it says yes, that answer ends as it stands a token or a few
         later, and the others go on. With several beams it is not asked.
         Raises ModelError for a prompt that fills the context, MemoryShortageError when memory runs out.
+        """
+        ...
+
+
+@runtime_checkable
+class Spread(Described, Protocol):
+    """Many engines of one name in other processes or on other machines."""
+
+    @property
+    def weighs(self) -> bool:
+        """Whether they are Scorers."""
+        ...
+
+    def each(self, work: Callable[[Engine, T], R], pieces: Sequence[T], report: Callable[[str], None]) -> Iterator[R]:
+        """What `work` makes of each piece with one of the engines, each result once, in the order of being done.
+
+        work, the pieces and the results are pickled. report: told of what was lost on the way and is done again.
         """
         ...
 
@@ -119,7 +144,7 @@ def check_prompts(prompts: Sequence[Sequence[int]], words: int, context: int) ->
         raise ModelError(f"提示有 {longest} 个 token，模型的上下文只有 {context}，没有留给回答的位置。")
 
 
-def fitted_prompt(engine: Engine, messages: Sequence[Message], decoding: Decoding) -> tuple[list[int], int]:
+def fitted_prompt(engine: Described, messages: Sequence[Message], decoding: Decoding) -> tuple[list[int], int]:
     """The prompt for a last user's message with as much history as fits; and how many of its messages were left out.
 
     Room for a whole answer is kept, but no more than half the context. Raises ModelError where even the bare question

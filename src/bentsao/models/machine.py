@@ -20,6 +20,7 @@ from bentsao.models.presets import Preset
 EXTRAS: dict[str, tuple[str, ...]] = {
     "export": ("xllamacpp",),
     "gpu": ("bitsandbytes",),
+    "ray": ("ray",),
     "serve": ("fastapi", "uvicorn", "prometheus-client"),
     "track": ("tensorboard", "wandb", "trackio"),
     "vllm": ("vllm",),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -66,8 +66,8 @@ class ModelChoice:
         bool | int, Parameter(name="--load_8bit", negative=(), help="原项目的写法；同 --quantization 8bit")
     ] = False
 
-    def open(self) -> Engine:
-        """Load it; what the user should know goes to standard error."""
+    def open(self, tell: Callable[[str], None] | None = None) -> Engine:
+        """Load it. tell: told what the user should know; None writes it to standard error."""
         from bentsao.inference.opening import open_engine
 
         chosen = self.with_default()
@@ -77,7 +77,7 @@ class ModelChoice:
             adapter=chosen.adapter if self.use_lora else None,
             base=self.base,
             chat_format=self.chat_format,
-            report=report,
+            report=tell or report,
             device=self.device,
             dtype=self.dtype,
             quantization="8bit" if self.load_8bit else self.quantization,
@@ -91,6 +91,19 @@ class ModelChoice:
         if self.adapter is not None or self.base is not None or not self.use_lora:
             return self
         return replace(self, adapter=shipped_adapter())
+
+    def with_full_paths(self) -> ModelChoice:
+        """The same from whatever folder it is opened."""
+        from bentsao.models.fetching import canonical_name
+
+        file = self.chat_format or ""
+        return replace(
+            self,
+            adapter=self.adapter and self.adapter.absolute(),
+            base=self.base and canonical_name(self.base),
+            # A format is a name or a file, and files have a suffix.
+            chat_format=str(Path(file).absolute()) if Path(file).suffix else self.chat_format,
+        )
 
     def with_adapter(self, folder: Path) -> ModelChoice:
         """With this adapter, and its own base and chat format."""

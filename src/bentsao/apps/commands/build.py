@@ -12,9 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bentsao.apps.commands import build_checks as checks
 from bentsao.apps.commands import kb_views as views
+from bentsao.apps.commands.answering import report
 from bentsao.apps.commands.build_teacher import NO_FLAGS, TeacherFlags, teach_dialogue, teach_qa
 from bentsao.apps.commands.kb_import import Json
-from bentsao.apps.commands.opening import Kb, opened
+from bentsao.apps.commands.opening import Kb, kb_path, opened
+from bentsao.apps.commands.spreading import HERE, ClusterChoice, Spreading
 from bentsao.construction.filters import FILTERS
 from bentsao.construction.shares import SPLITS
 from bentsao.construction.taught import write_taught
@@ -203,6 +205,7 @@ def everything(
     out: Annotated[Path, Parameter(help="输出目录：每个数据集一个子目录")],
     kb: Kb = None,
     composing: Annotated[Composing, Parameter(name="*")] = _DEFAULT,
+    spreading: Spreading = HERE,
     json: Json = False,
 ) -> None:
     """一次构造全部：8,000 条指令、1,000 段对话、5,000 条有依据的问答、真假对照和选择题各 2,000 条。
@@ -211,7 +214,12 @@ def everything(
 
         bentsao build all --out data
     """
-    manifests = {name: _built(kb, composing.options(name, rows), out / name) for name, rows in SIZES.items()}
+    orders = {name: composing.options(name, rows) for name, rows in SIZES.items()}
+    spreading.check()
+    if spreading.ray is None:
+        manifests = {name: _built(kb, options, out / name) for name, options in orders.items()}
+    else:
+        manifests = _built_on(spreading, kb_path(kb), orders, out)
     if json:
         views.print_json(manifests)
         return
@@ -251,6 +259,17 @@ def _built(kb: Path | None, options: BuildOptions, out: Path) -> dict[str, Any]:
     ):
         task = bar.add_task(options.dataset, total=options.rows)
         return build(store, options, out, progress=lambda done, total: bar.update(task, completed=done, total=total))
+
+
+def _built_on(
+    spreading: ClusterChoice, kb: Path, orders: dict[str, BuildOptions], out: Path
+) -> dict[str, dict[str, Any]]:
+    """The manifests of data sets that are built side by side on a cluster, a core for each."""
+    from bentsao.apps.cluster.building import build_on
+    from bentsao.apps.cluster.pieces import Size
+
+    with spreading.connected(usual=Size(cpus=1)) as cluster:
+        return build_on(cluster, kb, orders, out, report)
 
 
 def _show(out: Path, manifest: dict[str, Any]) -> None:

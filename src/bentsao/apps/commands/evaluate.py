@@ -19,6 +19,7 @@ from bentsao.apps.commands.grounded import GROUNDING, Grounding
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import opened
+from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.scoring import COVERAGE
@@ -52,6 +53,7 @@ def evaluate(
     beside: Annotated[Beside, Parameter(name="*", group="并排测什么")] = ALONE,
     remote: Remote = NO_REMOTE,
     grounding: Grounding = GROUNDING,
+    spreading: Spreading = HERE,
     plain: Annotated[
         bool, Parameter(help="模型不依据知识库回答；缺省时，由知识库写的题、给了 --kb 的题依据知识库回答", negative=())
     ] = False,
@@ -81,12 +83,16 @@ def evaluate(
     chosen = _tasks(tasks, TASKS)
     _check(items, min_coverage, max_new_tokens)
     _check_systems(model, remote, beside)
+    if spreading != HERE and (rescore or remote.api_base is not None):
+        raise ConfigError("--ray 由集群上的模型来答，不与 --rescore、--api-base 同用。")
     if rescore and restart:
         raise ConfigError("--rescore 只给已有的回答重新计分，--restart 要重新回答。请去掉其中一个。")
     console = Console()
     with ExitStack() as stack:
         kb = stack.enter_context(opened(grounding.kb)) if any(task.data == "kb" for task in chosen) else None
-        measured = Measured(model, remote, grounding, beside, repetition_penalty)
+        measured = Measured(
+            model, remote, grounding, beside, repetition_penalty, stack.enter_context(spreading.opener())
+        )
         systems = measured.kept(kb, out) if rescore else measured.systems(kb)
         trainings = [system.training for system in systems]
         from_kb = False if plain else True if grounding.kb is not None else None
@@ -100,6 +106,8 @@ def evaluate(
             settings=_settings(items, tasks, min_coverage),
             bases={system.label: system.base for system in systems if system.base},
         )
+        if spreading != HERE and any(task.grounded and plan.sources[task.name].grounded for task in chosen):
+            raise ConfigError("--ray 还不能依据知识库回答。请加上 --plain，或去掉 --ray。")
         bar = stack.enter_context(_progress())
         found = measure(
             plan,

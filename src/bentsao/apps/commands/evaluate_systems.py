@@ -17,6 +17,7 @@ from bentsao.core.errors import ConfigError
 if TYPE_CHECKING:
     from bentsao.evaluation.contamination import Training
     from bentsao.evaluation.systems import System
+    from bentsao.inference.engine import Engine, Spread
     from bentsao.knowledge.store import KnowledgeBase
     from bentsao.models.remote.asking import Asking
 
@@ -83,13 +84,17 @@ class Opening:
 
 @dataclass(frozen=True)
 class Measured:
-    """What is to be measured: models on this machine, with their bases beside them or without, or one behind an API."""
+    """What is to be measured: local models, with their bases beside them or without, or one behind an API.
+
+    opened: how a local model is opened: on this machine, or on a cluster, which answers from no knowledge base.
+    """
 
     model: ModelChoice
     remote: RemoteChoice
     grounding: GroundingChoice
     beside: Beside
     repetition_penalty: float
+    opened: Callable[[ModelChoice], Engine | Spread] = ModelChoice.open
 
     def systems(self, kb: KnowledgeBase | None) -> list[Opening]:
         """The systems; a base comes before what was tuned from it. kb: what they answer from, where a task has it.
@@ -157,11 +162,12 @@ class Measured:
 
         def opened() -> System:
             from bentsao.inference.decoding import Decoding
+            from bentsao.inference.engine import Spread
             from bentsao.inference.grounded import Answerer
 
-            engine = model.open()
+            engine = self.opened(model)
             answerer = None
-            if kb is not None:
+            if kb is not None and not isinstance(engine, Spread):
                 # A base that was not tuned to name entities is told them by the linker: retrieval without tuning.
                 policy = self.grounding.policy("both" if training.tuned else "linker")
                 decoding = Decoding(max_new_tokens=200, repetition_penalty=self.repetition_penalty)

@@ -19,13 +19,14 @@ from rich.text import Text
 from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, printable, report, warn_before
 from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
+from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.core.records import Answer, Question
 from bentsao.inference.batch import answer_all
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Engine
+from bentsao.inference.engine import Engine, Spread
 from bentsao.inference.grounded.batch import answer_all_grounded
 from bentsao.inference.notice import NOTICE
 from bentsao.inference.remote import answer_remotely
@@ -55,6 +56,7 @@ def infer(
     ] = False,
     grounding: Grounding = GROUNDING,
     remote: Remote = NO_REMOTE,
+    spreading: Spreading = HERE,
     batch_rows: Annotated[int, Parameter(help="每批最多几个问题；内存不足时会自动减半")] = 16,
     text: Annotated[Path | None, Parameter(help="另写一份给人读的纯文本：问题、回答，急症提示在回答之前")] = None,
     show: Annotated[int, Parameter(help="在终端显示前几个回答；-1 为全部")] = 10,
@@ -78,6 +80,8 @@ def infer(
     api = remote.chosen(decoding.max_new_tokens)
     if api and (question is not None or with_base or on_facts or model != MODEL):
         raise ConfigError("--api-base 由接口上的模型回答一个文件，不与模型、--question、--with-base、--grounded 同用。")
+    if spreading != HERE and (question is not None or on_facts or api):
+        raise ConfigError("--ray 由集群上的模型回答一个文件，不与 --question、--grounded、--api-base 同用。")
     if question is not None:
         warn_before(question)
         _answer_one(model.open(), question, decoding)
@@ -85,6 +89,7 @@ def infer(
     questions = read_questions(source) if source else _example_questions()
     own = grounding.bundle or (chosen.adapter if model.use_lora else None)
     label = _label(source, None, api.model) if api else _label(source, own, model.base)
+    beside: list[Answer] = []
     target = out or Path("runs", "infer", f"{label}{'-grounded' if on_facts else ''}.jsonl")
     if api:
         answers = _with_progress(len(questions), partial(answer_remotely, api, questions, target, restart=restart))
@@ -93,12 +98,12 @@ def infer(
             ask = partial(answer_all_grounded, answerer, questions, target, rows=batch_rows, restart=restart)
             answers = _with_progress(len(questions), ask)
     else:
-        answers = _answer_file(model.open(), questions, target, decoding, batch_rows=batch_rows, restart=restart)
-    beside: list[Answer] = []
-    if with_base:
-        untuned = target.with_name(f"{target.stem}-base{target.suffix}")
-        engine = chosen.without_adapter().open()
-        beside = _answer_file(engine, questions, untuned, decoding, batch_rows=batch_rows, restart=restart)
+        with spreading.opener() as opened:
+            ask = partial(_answer_file, questions=questions, decoding=decoding, batch_rows=batch_rows, restart=restart)
+            answers = ask(opened(model), out=target)
+            if with_base:
+                untuned = target.with_name(f"{target.stem}-base{target.suffix}")
+                beside = ask(opened(chosen.without_adapter()), out=untuned)
     shown = len(answers) if show < 0 else show
     show_answers(Console(), answers[:shown], beside[:shown])
     if with_base:
@@ -141,7 +146,13 @@ def _answer_one(engine: Engine, question: str, decoding: Decoding) -> None:
 
 
 def _answer_file(
-    engine: Engine, questions: Sequence[Question], out: Path, decoding: Decoding, *, batch_rows: int, restart: bool
+    engine: Engine | Spread,
+    questions: Sequence[Question],
+    out: Path,
+    decoding: Decoding,
+    *,
+    batch_rows: int,
+    restart: bool,
 ) -> list[Answer]:
     ask = partial(answer_all, engine, questions, out, decoding, rows=batch_rows, restart=restart)
     return _with_progress(len(questions), ask)

@@ -1,0 +1,1 @@
+"""Work over many machines with Ray Data. Only `workers.py` and `connecting.py` know Ray."""
