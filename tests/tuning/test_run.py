@@ -14,6 +14,7 @@ from typing import Any, cast
 import pytest
 import torch
 from peft import PeftModel
+from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
 from bentsao.core.errors import ConfigError
@@ -135,6 +136,14 @@ def test_a_run_can_begin_from_another_adapter(tmp_path: Path) -> None:
     onwards = settings(tmp_path, **{"lora.init": str(tmp_path / "adapter"), "output": str(tmp_path / "next")})
     tune(load_recipe(None, onwards), second)
     assert second.steps[0].loss < first.steps[0].loss
+    (tmp_path / "adapter").rename(tmp_path / "old")
+    weights = load_file(tmp_path / "old" / "adapter_model.safetensors")
+    torch.save(weights, tmp_path / "old" / "adapter_model.bin")  # PEFT 0.3's form
+    (tmp_path / "old" / "adapter_model.safetensors").unlink()
+    third = Notes()
+    tune(load_recipe(None, {**onwards, "lora.init": str(tmp_path / "old"), "output": str(tmp_path / "third")}), third)
+    assert third.steps[0].loss == second.steps[0].loss
+    onwards["lora.init"] = str(tmp_path / "next")
     with pytest.raises(ConfigError, match="形状不同"):
         tune(load_recipe(None, {**onwards, "lora.rank": 2, "output": str(tmp_path / "other")}), Notes())
 

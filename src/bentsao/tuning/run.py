@@ -17,6 +17,7 @@ from torch import nn
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.formats import ChatFormat
+from bentsao.models.adapter_places import settle
 from bentsao.models.loading import Base, load_base, resolve_format
 from bentsao.tuning.adapter import Papers, write_result
 from bentsao.tuning.checkpoints import open_run, run_folder
@@ -176,7 +177,7 @@ def _to_be_tuned(base: Base, recipe: Recipe, reporter: RunReporter) -> nn.Module
         lowest=training.lowest_layer,
     )
     if recipe.lora.init:
-        load_initial(model, Path(recipe.lora.init))
+        load_initial(model, settle(Path(recipe.lora.init), reporter.note))
         reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
     return model
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
+from typing import cast
 
 import torch
 from accelerate import Accelerator
@@ -16,7 +17,7 @@ from bentsao.tuning.batches import MicroBatch, micro_batches, stack
 from bentsao.tuning.job import Job
 from bentsao.tuning.objective import LabelledLoss
 
-SAMPLE = 64
+SAMPLE = 32
 """Rows that are looked at to find the words that the base finds likely."""
 
 
@@ -28,6 +29,9 @@ def take_shortcuts(objective: LabelledLoss, job: Job, accelerator: Accelerator, 
     way = job.training.head
     if way != "full" and objective.head_is_trained():
         raise ConfigError(f"输出层自己也要调，不能用 training.head={way}。请改成 full，或不调输出层。")
+    weight = cast(Tensor, objective.head_module.weight)
+    if weight.device.type == "cpu" and weight.dtype == torch.float32 and computes_bfloat16(weight.device):
+        note("这台 CPU 能直接算 bfloat16：加 --set base.dtype=bfloat16 会快不少（见 docs/tuning.md 的比较）。")
     objective.eval()
     with torch.no_grad(), accelerator.autocast():
         objective.shares_prefix = _shares_prefix(objective, job, accelerator.device)
