@@ -1,8 +1,8 @@
 """What benchmarks/tuning.py sets side by side: each system tunes the same rows with the same LoRA, in its own way.
 
-A system is a function of the settings and the base's folder. It returns how long tuning took (loading, tokenising, our
-looking for shortcuts before the first step and validating left out), the tokens of the rows (padding left out), the losses it told with the rows seen by then, and the
-folder of the adapter it wrote.
+A system is a function of the settings, the base's folder, and the folder to write the adapter to. It returns how long
+tuning took (loading, tokenising, our looking for shortcuts before the first step, and validating left out), the tokens
+of the rows (padding left out), and the losses it told with the rows seen by then.
 """
 
 from __future__ import annotations
