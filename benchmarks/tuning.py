@@ -7,10 +7,11 @@
 All tune the same base on the same rows with the same LoRA (q_proj and v_proj, rank 8, alpha 16, dropout 0.05), cut-off,
 rows a step, learning rate and precision, each in a process of its own (see tuning_systems.py). Faster means sooner done
 with the same rows. Loading, tokenising, looking for shortcuts before the first step (`trimmed` reads 32 rows for it)
-and validating are not timed; memory is the peak of the whole process, loading included. The validation loss after the last step is computed by one and the same plain code in float32 for all.
-`--base random` is a random model of Qwen3's architecture and about the embedded base's size. Ratios are medians over
-the rounds, each to the first system of its round. LLaMA-Factory wants other versions of its libraries than ours: give
-the Python of an environment that has it with --llamafactory.
+and validating are not timed; memory is the peak of the whole process, loading included. The validation loss after the
+last step is computed by one and the same plain code in float32 for all. `--base random` is a random model of Qwen3's
+architecture and about the embedded base's size. Ratios are medians over the rounds, each to the first system of its
+round. LLaMA-Factory wants other versions of its libraries than ours: give the Python of an environment that has it with
+--llamafactory.
 """
 
 from __future__ import annotations

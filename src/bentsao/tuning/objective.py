@@ -81,7 +81,10 @@ class LabelledLoss(nn.Module):
         targets: already shifted, IGNORE where not learnt. part_weights: [len(PARTS)] float32; None means all 1.
         given: as for `hidden`.
         """
-        hidden = self.hidden(ids, mask, given)
+        return self.loss(self.hidden(ids, mask, given), targets, parts, part_weights)
+
+    def loss(self, hidden: Tensor, targets: Tensor, parts: Tensor, part_weights: Tensor | None = None) -> Losses:
+        """As `forward`, from the last hidden states, [rows, length, d]."""
         keep = targets != IGNORE
         chosen, of = hidden[keep], parts[keep]
         wanted = Wanted(targets[keep], of, None if part_weights is None else part_weights[of])
