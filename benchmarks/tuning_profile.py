@@ -96,12 +96,9 @@ def main() -> None:
     for way, runs in found.items():
         parts = [median(run[phase] for run in runs) for phase in range(len(PHASES))]
         whole = sum(parts)
-        shares = ", ".join(
-            f"{name} {part:.2f} s ({part / whole:.0%})" for name, part in zip(PHASES, parts, strict=True)
-        )
-        print(
-            f"{way:20} {whole:6.2f} s, {tokens / whole:6.1f} tokens/s, {needed / whole / most:4.0%} of the peak: {shares}"
-        )
+        told = (f"{name} {part:.2f} s ({part / whole:.0%})" for name, part in zip(PHASES, parts, strict=True))
+        speed = f"{tokens / whole:6.1f} tokens/s, {needed / whole / most:4.0%} of the peak"
+        print(f"{way:20} {whole:6.2f} s, {speed}: {', '.join(told)}")
 
 
 if __name__ == "__main__":
