@@ -23,11 +23,12 @@ from bentsao.apps.commands.serve import NO_GROUND_CHOSEN, PageChoice
 from bentsao.apps.server.app import create_app
 from bentsao.apps.server.metrics import Metrics
 from bentsao.apps.server.running import Server
-from bentsao.apps.server.serving import Service
+from bentsao.apps.server.serving import Served, Service
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import iterate_json
 from bentsao.inference.notice import NOTICE
 from bentsao.knowledge.store import KnowledgeBase
+from tests.apps.server.scribe import Scribe
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")  # gradio's own
 
@@ -135,5 +136,11 @@ def test_in_a_browser(service: Service, kb: KnowledgeBase, tmp_path: Path) -> No
         other.goto(url)
         other.wait_for_selector("#question textarea")
         assert other.locator(".turn").count() == 0
+        service.put(Served("later", "adapter", lambda: Scribe("后来的回答。"), None, service.limits))
+        other.get_by_label("模型").click()
+        other.get_by_role("option", name="later").click()
+        other.locator("#question textarea").fill("你好")
+        other.locator("#question textarea").press("Enter")
+        other.wait_for_selector("text=后来的回答。")
         browser.close()
     assert {host for host in hosts if host} == {url.removeprefix("http://")}

@@ -50,11 +50,11 @@ class _Parts:
     card: Any
 
 
-def talk_tab(service: Service, shelf: Shelf | None, feedback: Feedback | None) -> None:
-    """Build it. shelf: None for a service without a knowledge base; feedback: None where no ratings are kept."""
+def talk_tab(page: gr.Blocks, service: Service, shelf: Shelf | None, feedback: Feedback | None) -> None:
+    """Build it in the page. shelf: None without a knowledge base; feedback: None where no ratings are kept."""
     parts = _laid_out(service, shelf, feedback)
     _connect_asking(parts, service, shelf)
-    _connect_choices(parts, service, shelf)
+    _connect_choices(page, parts, service, shelf)
     if feedback is not None:
         _connect_ratings(parts, feedback)
 
@@ -161,11 +161,18 @@ def _is_under_way(talk: Talk) -> bool:
     return bool(talk.turns) and talk.turns[-1].finish == "writing"
 
 
-def _connect_choices(parts: _Parts, service: Service, shelf: Shelf | None) -> None:
+def _connect_choices(page: gr.Blocks, parts: _Parts, service: Service, shelf: Shelf | None) -> None:
     def grounding(name: str, chosen: bool) -> Any:
-        able = service.served[name].grounded
+        able = name in service.served and service.served[name].grounded
         return gr.Checkbox(value=chosen and able, interactive=able)
 
+    def there_now(name: str) -> Any:
+        """Adapters come and go while the service runs."""
+        models = list(service.served)
+        return gr.Dropdown(choices=models, value=name if name in models else models[0])
+
+    page.load(there_now, [parts.model], [parts.model], **_QUIET)
+    parts.model.focus(there_now, [parts.model], [parts.model], **_QUIET)
     parts.model.change(grounding, [parts.model, parts.grounded], [parts.grounded], **_QUIET)
     if shelf is not None:
         parts.which.input(lambda name: shelf.card(name or ""), [parts.which], [parts.card], **_QUIET)

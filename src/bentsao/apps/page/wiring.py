@@ -54,7 +54,7 @@ def build_page(
         gr.HTML("<h1>本草<small>带出处的中文医学问答</small></h1>")
         gr.HTML(views.notice_html(), elem_id="notice")
         with gr.Tab("问答"):
-            talk_tab(service, shelf, None if feedback is None else Feedback(feedback))
+            talk_tab(page, service, shelf, None if feedback is None else Feedback(feedback))
         if shelf is not None:
             with gr.Tab("知识库"):
                 _shelf_tab(page, shelf)
