@@ -6,8 +6,7 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
-LATER = ("multi_query_attention", "padded_vocab_size")
-"""What ChatGLM2 and ChatGLM3 say, whose model_type is the same and whose model is another."""
+from bentsao.models.chatglm.releases import is_later
 
 
 class ChatGLMConfig(PreTrainedConfig):
@@ -27,7 +26,7 @@ class ChatGLMConfig(PreTrainedConfig):
     }
     keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012
 
-    def __init__(
+    def __init__(  # noqa: PLR0917  (transformers gives them by name)
         self,
         vocab_size: int = 130_528,
         hidden_size: int = 4096,
@@ -47,10 +46,10 @@ class ChatGLMConfig(PreTrainedConfig):
         initializer_range: float = 0.02,
         **more: Any,
     ) -> None:
-        if any(name in more for name in LATER):
+        if is_later(more):
             raise ValueError("ChatGLM2/3 与 ChatGLM-6B 不是同一种模型。请换用 transformers 自带类的 GLM：glm-4-9b")
         if quantization_bit:
-            raise ValueError(f"这是 {quantization_bit} bit 量化的版本，这里不读。请换未量化的，再用 --quantization 量化")
+            raise ValueError(f"这是 {quantization_bit} bit 量化的版本，这里不读。请换未量化的")
         if not position_encoding_2d:
             raise ValueError("position_encoding_2d 为 false 的 ChatGLM 没有发布过，这里不认识")
         self.vocab_size = vocab_size

@@ -236,7 +236,7 @@ class ChatGLMForConditionalGeneration(ChatGLMPreTrainedModel, GenerationMixin):
         inner = cast("Callable[..., dict[str, Any]]", super().prepare_inputs_for_generation)
         return inner(input_ids, attention_mask=attention_mask, **{**kwargs, "position_ids": positions})
 
-    def forward(
+    def forward(  # noqa: PLR0917  (as of all models of transformers)
         self,
         input_ids: Tensor,
         attention_mask: Tensor | None = None,
