@@ -25,6 +25,12 @@ PICTURES = 20_000
 _LONGEST = 80
 """The longest run of blanks that has a piece."""
 
+_WRITTEN = {f"<|blank_{length}|>": " " * length for length in range(2, _LONGEST + 1)} | {"<n>": "\n", "<|tab|>": "\t"}
+"""What the pieces for white space stand for."""
+
+_INSIDE = re.compile(r"(?<=<)(?=(?:n|\|tab\||\|blank_\d+\|)>)")
+"""Where such a piece's name in a text is cut, so that who writes it does not break a line."""
+
 
 class ChatGLMTokenizer(PreTrainedTokenizer):
     """See the module. Raises ValueError for a model file without the marks, as the very first one was."""
@@ -65,6 +71,13 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
         return {self._convert_id_to_token(number): number for number in range(self.vocab_size)}
 
     def _tokenize(self, text: str, **_: Any) -> list[str]:
+        first, *others = _INSIDE.split(text)
+        out = self._spelt(first)
+        for part in others:
+            out += self._spelt("\n" + part)[2:]  # without the blank that SentencePiece puts first, and the line break
+        return out
+
+    def _spelt(self, text: str) -> list[str]:
         text = text.replace("\n", "<n>").replace("\t", "<|tab|>")
         text = re.sub(rf" {{2,{_LONGEST}}}", lambda run: f"<|blank_{len(run[0])}|>", text)
         return self._pieces.encode(text, out_type=str)
@@ -78,9 +91,8 @@ class ChatGLMTokenizer(PreTrainedTokenizer):
 
     def convert_tokens_to_string(self, tokens: list[str]) -> str:
         """The text of pieces; pictures have none."""
-        text = self._pieces.decode_pieces([token for token in tokens if not token.startswith("<image_")])
-        text = text.replace("<n>", "\n").replace("<|tab|>", "\t")
-        return re.sub(r"<\|blank_(\d+)\|>", lambda mark: " " * int(mark[1]), text)
+        words = [token for token in tokens if not token.startswith("<image_")]
+        return self._pieces.decode_pieces([_WRITTEN.get(token, token) for token in words])
 
     def build_inputs_with_special_tokens(
         self, token_ids_0: list[int], token_ids_1: list[int] | None = None
