@@ -37,12 +37,12 @@ def positions_of(ids: Tensor, mask: Tensor | None, config: ChatGLMConfig) -> tup
     real = torch.ones_like(ids, dtype=torch.bool) if mask is None else mask.bool()
     count = (real.cumsum(1) - 1).clamp(min=0)
     answer = ((ids == config.bos_token_id) & real).cumsum(1) > 0
-    mark = _first((ids == config.mask_token_id) & real & ~answer)
-    gmark = _first((ids == config.gmask_token_id) & real & ~answer)
+    mark = _first((ids == config.gmask_token_id) & real & ~answer)
+    other = _first((ids == config.mask_token_id) & real & ~answer)
     # Without either mark the answer stays at the prompt's last token, where the mark would be.
     last = (real & ~answer).sum(1).clamp(min=1) - 1
     width = ids.shape[1]
-    place = torch.where(mark < width, mark, gmark)
+    place = torch.where(mark < width, mark, other)
     stays = torch.where(place < width, count.gather(1, place.clamp(max=width - 1)[:, None])[:, 0], last)
     in_prompt = torch.where(answer, stays[:, None], count)
     in_answer = (answer & real).cumsum(1)
