@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, cast
 
@@ -24,7 +25,10 @@ from bentsao.models.exporting.templates import jinja_template
 from bentsao.models.fetching import locate
 from bentsao.models.loading import Base, load_base, load_tokens
 from bentsao.models.tokens import HFTokens
+from bentsao.tuning.recipe import load_recipe
+from bentsao.tuning.run import tune
 from tests.systems import change_json, chatglm
+from tests.tuning.test_run import Notes
 
 PICTURES = 20
 
@@ -74,7 +78,7 @@ def test_a_prompt_is_read_both_ways_and_an_answer_backwards(base: Base) -> None:
 
 
 def test_positions(base: Base) -> None:
-    mask, begin = base.tokens.prompt_end_ids[0], base.tokens.prompt_end_ids[1]
+    mask, begin = base.tokens.prompt_end_ids
     rows = torch.tensor([[3, 3, 60, 61, mask, begin, 62, 63], [60, 61, 64, 65, mask, begin, 62, 3]])
     real = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1, 0]])
     where, asked_for = positions_of(rows, real, cast(Any, base.model.config))
@@ -243,3 +247,45 @@ def _without_marks() -> bytes:
     from tests.systems import sentencepiece
 
     return sentencepiece()
+
+
+# --- tuning
+
+
+@pytest.mark.filterwarnings("ignore:.gradient_checkpointing_enable")
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"training.gradient_checkpointing": True},
+        {"training.lowest_layer": 1, "training.keep_activations": True},
+        {"lora.targets": ["query_key_value", "dense", "dense_h_to_4h", "dense_4h_to_h"]},
+        {"method": "full"},
+    ],
+)
+def test_ways_of_tuning_lower_the_loss(tmp_path: Path, values: dict[str, Any]) -> None:
+    data = tmp_path / "data.jsonl"
+    rows = [{"instruction": "感冒发热怎么治疗？注意休息。" + mark, "output": "多喝水。"} for mark in ("一", "二", "三")]
+    data.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+    given_values = {
+        "base.name": str(chatglm(tmp_path / "base")),
+        "base.device": "cpu",
+        "data.files": [str(data)],
+        "data.validation": 0,
+        "training.epochs": 10,
+        "training.learning_rate": 1e-2,
+        "training.warmup": 0.0,
+        "output": str(tmp_path / "adapter"),
+        **values,
+    }
+    notes = Notes()
+    assert tune(load_recipe(None, given_values), notes).finished
+    losses = [step.loss for step in notes.steps]
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_plain_text_and_prompts_are_not_learnt(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("感冒多喝水。", encoding="utf-8")
+    values = {"base.name": str(chatglm(tmp_path / "base")), "base.device": "cpu", "output": str(tmp_path / "adapter")}
+    values |= {"data.files": [str(tmp_path / "a.txt")], "data.kind": "text", "data.validation": 0}
+    with pytest.raises(ConfigError, match="prefix-LM"):
+        tune(load_recipe(None, values), Notes())

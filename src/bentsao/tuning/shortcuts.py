@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Any, cast
 
 import torch
 from accelerate import Accelerator
@@ -48,7 +47,7 @@ def _shares_prefix(objective: LabelledLoss, job: Job, device: torch.device) -> b
     training = job.training
     if training.gradient_checkpointing or training.shard or job.kept is not None or len(job.train) < 2:
         return False
-    if getattr(cast(Any, objective.causal).config, "model_type", None) == "chatglm":
+    if getattr(objective.causal.config, "model_type", None) == "chatglm":
         return False  # what stands later in a prompt changes what stands before it
     batch = stack([0, 1], job.train, job.pad_id, device)
     apart = objective.hidden(batch.ids, batch.mask)

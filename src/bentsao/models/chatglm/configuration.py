@@ -65,8 +65,5 @@ class ChatGLMConfig(PreTrainedConfig):
         self.mask_token_id = bos_token_id - 4 if mask_token_id is None else mask_token_id
         self.quantization_bit = quantization_bit
         self.initializer_range = initializer_range
-        self.pad_token_id = pad_token_id
-        self.bos_token_id = bos_token_id
-        self.eos_token_id = eos_token_id
-        more["tie_word_embeddings"] = False
-        super().__init__(pad_token_id=pad_token_id, bos_token_id=bos_token_id, eos_token_id=eos_token_id, **more)
+        more |= {"pad_token_id": pad_token_id, "bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
+        super().__init__(**{**more, "tie_word_embeddings": False})

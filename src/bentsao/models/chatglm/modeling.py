@@ -10,7 +10,6 @@ Written after the published code of THUDM/chatglm-6b (Apache-2.0) as its descrip
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, cast
 
 import torch
@@ -104,7 +103,7 @@ class Attention(nn.Module):
         query, key, value = mixed.chunk(3, dim=-1)
         query, key = rotate(query, turn), rotate(key, turn)
         if cache is not None:
-            key, value = cast("tuple[Tensor, Tensor]", cache.update(key, value, self.layer))
+            key, value = cache.update(key, value, self.layer)
         out = functional.scaled_dot_product_attention(query, key, value, attn_mask=allowed)
         return self.dense(out.transpose(1, 2).reshape(rows, length, width))
 
@@ -228,13 +227,27 @@ class ChatGLMForConditionalGeneration(ChatGLMPreTrainedModel, GenerationMixin):
         """Put another in its place."""
         self.lm_head = cast(nn.Linear, new_embeddings)
 
-    def prepare_inputs_for_generation(
-        self, input_ids: Tensor, attention_mask: Tensor | None = None, **kwargs: Any
+    def prepare_inputs_for_generation(  # noqa: PLR0917  (as transformers has it)
+        self,
+        input_ids: Any,
+        next_sequence_length: int | None = None,
+        past_key_values: Cache | None = None,
+        attention_mask: Any = None,
+        inputs_embeds: Tensor | None = None,
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """As transformers' own, with the positions, which only the whole rows tell."""
-        positions, _ = positions_of(input_ids, attention_mask, cast(ChatGLMConfig, self.config))
-        inner = cast("Callable[..., dict[str, Any]]", super().prepare_inputs_for_generation)
-        return inner(input_ids, attention_mask=attention_mask, **{**kwargs, "position_ids": positions})
+        kwargs["position_ids"], _ = positions_of(input_ids, attention_mask, cast(ChatGLMConfig, self.config))
+        return cast(Any, super()).prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=next_sequence_length,
+            past_key_values=past_key_values,
+            attention_mask=attention_mask,
+            inputs_embeds=inputs_embeds,
+            is_first_iteration=is_first_iteration,
+            **kwargs,
+        )
 
     def forward(  # noqa: PLR0917  (as of all models of transformers)
         self,
@@ -245,7 +258,7 @@ class ChatGLMForConditionalGeneration(ChatGLMPreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int | Tensor = 0,
-        **more: Any,
+        **_: Any,
     ) -> CausalLMOutputWithPast:
         """Logits, [rows, positions, words]. labels: as ids, -100 where not learnt. logits_to_keep: the last so many
         positions, 0 for all, or their numbers. The other arguments as for `ChatGLMModel.forward`.
@@ -261,5 +274,5 @@ class ChatGLMForConditionalGeneration(ChatGLMPreTrainedModel, GenerationMixin):
         logits = self.lm_head(out.last_hidden_state[:, kept])
         loss = None
         if labels is not None:
-            loss = self.loss_function(logits=logits, labels=labels, vocab_size=self.config.vocab_size, **more)
+            loss = functional.cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten())
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=out.past_key_values)
