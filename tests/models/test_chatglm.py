@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 import torch
+from accelerate import Accelerator
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -25,8 +26,11 @@ from bentsao.models.exporting.templates import jinja_template
 from bentsao.models.fetching import locate
 from bentsao.models.loading import Base, load_base, load_tokens
 from bentsao.models.tokens import HFTokens
-from bentsao.tuning.recipe import load_recipe
+from bentsao.tuning.job import Job
+from bentsao.tuning.objective import LabelledLoss
+from bentsao.tuning.recipe import TrainingPart, load_recipe
 from bentsao.tuning.run import tune
+from bentsao.tuning.shortcuts import take_shortcuts
 from tests.systems import change_json, chatglm
 from tests.tuning.test_run import Notes
 
@@ -151,7 +155,7 @@ def _tokens() -> HFTokens:
 
 def test_white_space_has_pieces_and_their_names_are_text() -> None:
     tokenizer = _tokens().tokenizer
-    said = tokenizer.convert_ids_to_tokens(_tokens().encode("a\n\n   b\t<n>"))
+    said = tokenizer.convert_ids_to_tokens(_tokens().encode("a\n\n   b\t<n><n>"))
     assert said[1:4] == ["<n>", "<n>", "<|blank_3|>"]
     assert said.count("<n>") == 2, "what people write is no line break"
     assert "<|tab|>" in said
@@ -281,6 +285,17 @@ def test_ways_of_tuning_lower_the_loss(tmp_path: Path, values: dict[str, Any]) -
     assert tune(load_recipe(None, given_values), notes).finished
     losses = [step.loss for step in notes.steps]
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_prompts_that_begin_alike_are_read_apart(base: Base, tmp_path: Path) -> None:
+    """Though the first two rows, on which it is tried out, begin with nothing in common."""
+    questions = ("咳嗽。多喝水注意休息吗？", "多喝水，注意休息。", "多喝水，注意休息吗？")
+    rows = [render(asked(said, "多喝水。"), base.default_format, base.tokens).rows[0] for said in questions]
+    job = Job(rows, list("abc"), [], TrainingPart(), pad_id=0, micro_tokens=512, folder=tmp_path)
+    objective = LabelledLoss(base.model)
+    take_shortcuts(objective, job, Accelerator(cpu=True), lambda _: None)
+    assert not objective.shares_prefix
+    base.model.eval()
 
 
 def test_plain_text_and_prompts_are_not_learnt(tmp_path: Path) -> None:
