@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 import torch
 from accelerate import Accelerator
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -19,9 +19,13 @@ from bentsao.core.records import Message
 from bentsao.core.rendering import IGNORE, prompt_ids, render
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.models.adapters import load_adapted
 from bentsao.models.chatglm.modeling import positions_of
 from bentsao.models.chatglm.tokenizer import FILE, ChatGLMTokenizer
 from bentsao.models.checking import check_base
+from bentsao.models.converting import check_convertible
+from bentsao.models.exporting.exporting import Target, export
+from bentsao.models.exporting.source import open_source
 from bentsao.models.exporting.templates import jinja_template
 from bentsao.models.fetching import locate
 from bentsao.models.loading import Base, load_base, load_tokens
@@ -133,6 +137,7 @@ def test_a_filled_cache_needs_positions(base: Base) -> None:
 # --- the tokenizer
 
 
+@settings(deadline=None)  # the first example makes the tokenizer
 @given(st.text(alphabet=st.sampled_from("感冒 \n\tab<n>|tabk_23[gMASK]sopde😀。")))
 def test_any_text_comes_back_and_becomes_no_control_token(text: str) -> None:
     tokens = _tokens()
@@ -296,6 +301,27 @@ def test_prompts_that_begin_alike_are_read_apart(base: Base, tmp_path: Path) -> 
     take_shortcuts(objective, job, Accelerator(cpu=True), lambda _: None)
     assert not objective.shares_prefix
     base.model.eval()
+
+
+def test_an_exported_adapter_opens_again_and_says_the_same(base: Base, tmp_path: Path) -> None:
+    data = tmp_path / "data.jsonl"
+    data.write_text(json.dumps({"instruction": "感冒", "output": "多喝水。"}, ensure_ascii=False), encoding="utf-8")
+    values: dict[str, Any] = {"base.name": base.folder_or_id, "base.device": "cpu", "output": str(tmp_path / "adapter")}
+    values |= {"data.files": [str(data)], "data.validation": 0, "training.epochs": 10, "training.learning_rate": 1e-2}
+    tune(load_recipe(None, values), Notes())
+    source = open_source(adapter=tmp_path / "adapter", base=None, chat_format=None, report=print)
+    export("hf", source, tmp_path / "out", Target())
+    again = load_base(str(tmp_path / "out"), device="cpu")
+    tuned, info = load_adapted(tmp_path / "adapter", device="cpu")
+    assert again.default_format == info.chat_format == FORMATS["chatglm"]
+    ids = torch.tensor([prompt(again, "感冒怎么办？", "多喝水。", "还有呢？")])
+    with torch.no_grad():
+        before, after, plain = (cast(Any, one.model)(input_ids=ids).logits for one in (tuned, again, base))
+    assert float((after - before).abs().max()) < 1e-3 * float((plain - before).abs().max())
+    with pytest.raises(ModelError, match="不能用 ctranslate2"):
+        check_convertible(source.located)
+    with pytest.raises(ModelError, match="GGUF"):
+        export("gguf-f16", source, tmp_path / "gguf", Target())
 
 
 def test_plain_text_and_prompts_are_not_learnt(tmp_path: Path) -> None:

@@ -66,4 +66,5 @@ class ChatGLMConfig(PreTrainedConfig):
         self.quantization_bit = quantization_bit
         self.initializer_range = initializer_range
         more |= {"pad_token_id": pad_token_id, "bos_token_id": bos_token_id, "eos_token_id": eos_token_id}
-        super().__init__(**{**more, "tie_word_embeddings": False})
+        more["tie_word_embeddings"] = False
+        super().__init__(**more)
