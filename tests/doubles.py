@@ -57,6 +57,7 @@ class CharTokens:
         self._template = template
         self._blank = blank
         self.start_ids: tuple[int, ...] = (START_ID,) if start else ()
+        self.prompt_end_ids: tuple[int, ...] = ()
         self.end_id = END_ID
         self.stop_ids = frozenset({END_ID})
         self.pad_id = PAD_ID

@@ -115,7 +115,7 @@ def _write_model(folder: Path, kind: str, words: int, **more: Any) -> PreTrained
     return model
 
 
-def _change(path: Path, **values: Any) -> None:
+def change_json(path: Path, **values: Any) -> None:
     said = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     path.write_text(json.dumps({**said, **values}), encoding="utf-8")
 
@@ -132,14 +132,14 @@ def decapoda(folder: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"):
         (folder / name).unlink(missing_ok=True)
     (folder / "tokenizer.model").write_bytes(sentencepiece())
-    _change(
+    change_json(
         folder / "tokenizer_config.json",
         **{"bos_token": "", "eos_token": "", "unk_token": "", "tokenizer_class": "LLaMATokenizer"},
         model_max_length=1e30,
     )
-    _change(folder / "special_tokens_map.json")
+    change_json(folder / "special_tokens_map.json")
     wrong = {"bos_token_id": 0, "eos_token_id": 1}
-    _change(folder / "config.json", architectures=["LLaMAForCausalLM"], pad_token_id=-1, **wrong)
+    change_json(folder / "config.json", architectures=["LLaMAForCausalLM"], pad_token_id=-1, **wrong)
     (folder / "generation_config.json").write_text(json.dumps({**wrong, "pad_token_id": 0}), encoding="utf-8")
     return folder
 
@@ -219,7 +219,7 @@ def internlm3(folder: Path) -> Path:
     words = _write_sentencepiece(folder, CHATML, ["<|im_start|>", "<|im_end|>"])
     _write_model(folder, "internlm3", words, eos_token_id=2, bos_token_id=1)
     remote = "configuration_internlm3.InternLM3Config"
-    _change(folder / "config.json", architectures=["InternLM3ForCausalLM"], auto_map={"AutoConfig": remote})
+    change_json(folder / "config.json", architectures=["InternLM3ForCausalLM"], auto_map={"AutoConfig": remote})
     return folder
 
 
@@ -248,7 +248,7 @@ def baichuan(folder: Path) -> Path:
     torch.save(weights, folder / "pytorch_model.bin")
     (folder / "tokenizer.model").write_bytes(sentencepiece(("<reserved_106>", "<reserved_107>")))
     code = "configuration_baichuan.BaichuanConfig"
-    _change(
+    change_json(
         folder / "config.json",
         **{key: value for key, value in _SHAPE.items() if key != "num_key_value_heads"},
         model_type="baichuan",
@@ -262,7 +262,7 @@ def baichuan(folder: Path) -> Path:
         pad_token_id=0,
     )
     # After <unk>, <s> and </s>; in the real one they are 195 and 196.
-    _change(folder / "generation_config.json", user_token_id=3, assistant_token_id=4, eos_token_id=2)
+    change_json(folder / "generation_config.json", user_token_id=3, assistant_token_id=4, eos_token_id=2)
     return folder
 
 
@@ -273,6 +273,74 @@ def baichuan_converted(folder: Path) -> Path:
 
     source = baichuan(folder.with_name(f"{folder.name}-as-published"))
     llamafy(Located(str(source), source, None, None), folder, lambda _: None)
+    return folder
+
+
+@cache
+def ice_text() -> bytes:
+    """A SentencePiece model with ChatGLM's marks, line break and blanks as pieces."""
+    from sentencepiece import SentencePieceTrainer
+
+    from bentsao.models.chatglm.tokenizer import MARKS
+
+    model = io.BytesIO()
+    blanks = [f"<|blank_{length}|>" for length in range(2, 81)]
+    cast(Any, SentencePieceTrainer).train(
+        sentence_iterator=iter(SENTENCES * 10),
+        model_writer=model,
+        vocab_size=WORDS + 110,
+        model_type="unigram",
+        byte_fallback=True,
+        hard_vocab_limit=False,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        character_coverage=1.0,
+        pad_id=3,
+        control_symbols=list(MARKS),
+        user_defined_symbols=["<n>", "<|tab|>", *blanks],
+        minloglevel=2,
+    )
+    return model.getvalue()
+
+
+def chatglm(folder: Path, pictures: int = 0) -> Path:
+    """ChatGLM-6B as it is published: pickles in shards, remote code, `ice_text.model`. pictures: ids before words."""
+    from bentsao.models.chatglm import ChatGLMConfig, ChatGLMForConditionalGeneration
+    from bentsao.models.chatglm.tokenizer import FILE, ChatGLMTokenizer
+
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / FILE).write_bytes(ice_text())
+    change_json(folder / "tokenizer_config.json", tokenizer_class="ChatGLMTokenizer", num_image_tokens=pictures)
+    tokenizer = ChatGLMTokenizer.from_pretrained(folder)
+    ids: Any = tokenizer.convert_tokens_to_ids(["[MASK]", "[gMASK]", "<sop>", "<eop>", "<pad>"])
+    names = ("mask_token_id", "gmask_token_id", "bos_token_id", "eos_token_id", "pad_token_id")
+    shape: dict[str, Any] = {"hidden_size": 32, "num_layers": 2, "num_attention_heads": 4, "inner_hidden_size": 64}
+    shape |= {"vocab_size": len(tokenizer) + 5, "max_sequence_length": 512, **dict(zip(names, ids, strict=True))}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = ChatGLMForConditionalGeneration(ChatGLMConfig(**shape, **_LOUD))
+    weights = dict(model.state_dict())
+    weights |= {f"transformer.layers.{n}.attention.rotary_emb.inv_freq": torch.zeros(2) for n in range(2)}
+    shards = {f"pytorch_model-0000{n + 1}-of-00002.bin": sorted(weights)[n::2] for n in range(2)}
+    for name, keys in shards.items():
+        torch.save({key: weights[key] for key in keys}, folder / name)
+    change_json(
+        folder / "pytorch_model.bin.index.json",
+        metadata={"total_size": sum(weight.nbytes for weight in weights.values())},
+        weight_map={key: name for name, keys in shards.items() for key in keys},
+    )
+    remote = {"AutoConfig": "configuration_chatglm.ChatGLMConfig", "AutoModel": "modeling_chatglm.ChatGLMModel"}
+    change_json(
+        folder / "config.json",
+        model_type="chatglm",
+        architectures=["ChatGLMModel"],
+        auto_map=remote,
+        layernorm_epsilon=1e-5,
+        position_encoding_2d=True,
+        torch_dtype="float32",
+        **shape,
+    )
+    (folder / "modeling_chatglm.py").write_text("raise SystemExit('remote code was run')\n", encoding="utf-8")
     return folder
 
 
@@ -289,5 +357,6 @@ SYSTEMS: dict[str, Callable[[Path], Path]] = {
     "internlm3": internlm3,
     "minicpm3": minicpm3,
     "baichuan": baichuan_converted,
+    "chatglm": chatglm,
 }
 """By name, a base in a folder that the project can use."""

@@ -108,7 +108,11 @@ def _encoder(folder: Path) -> None:
 
 def _prefix_lm(folder: Path) -> None:
     ids = {"vocab_size": 130528, "bos_token_id": 150004, "eos_token_id": 130005}
-    change(folder, "config.json", model_type="chatglm", architectures=["ChatGLMModel"], **ids)
+    change(folder, "config.json", model_type="chatglm", architectures=["ChatGLMModel"], quantization_bit=4, **ids)
+
+
+def _later_chatglm(folder: Path) -> None:
+    change(folder, "config.json", model_type="chatglm", multi_query_attention=True, padded_vocab_size=65024)
 
 
 def _missing_shard(folder: Path) -> None:
@@ -132,7 +136,9 @@ CASES: dict[str, tuple[Callable[[Path], None], str, str]] = {
     "remote code": (_unknown_kind, "error", r"只有远程代码（x\.py）.*--trust-remote-code"),
     "unknown to transformers": (_new_kind, "error", "不认识架构 nova"),
     "no language model": (_encoder, "error", "不是逐词生成的语言模型"),
-    "prefix-LM": (_prefix_lm, "error", "prefix-LM.*glm-4-9b"),
+    "ChatGLM2": (_later_chatglm, "error", "ChatGLM2/3.*glm-4-9b"),
+    "ChatGLM-6B": (_prefix_lm, "note", "prefix-LM.*不运行它带的远程代码"),
+    "packed integers": (_prefix_lm, "error", "4 bit 量化的版本"),
     "ids of another release": (_prefix_lm, "error", "bos_token_id 是 150004.*应是 130004"),
     "missing shard": (_missing_shard, "error", "缺少 1 个权重文件"),
     "pointer": (_pointer, "error", "Git LFS"),

@@ -7,6 +7,7 @@ cannot drift apart. How a format becomes token ids is `rendering.py`'s matter.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,8 @@ class ChatFormat(Record):
     follow_up: a later question, after the previous answer and its end token. None: earlier turns are written into the
         instruction slot, as `history_user` and `history_bot` say.
     history_user, history_bot: what stands before each side's words there (empty: nothing).
+    rounds: each turn where there are several, up to where its answer begins, with `{round}` for its number from 0; the
+        answer and a line break follow, and the whole is one text. Empty: as `follow_up` says.
     marks: texts that would read as structure if a user wrote them; a leading line break means "at the start of a line".
     source: who made it, for formats from elsewhere.
     """
@@ -40,6 +43,7 @@ class ChatFormat(Record):
     follow_up: str | None = None
     history_user: str = ""
     history_bot: str = ""
+    rounds: str = ""
     marks: tuple[str, ...] = ()
     source: str = ""
     base_template: str | None = None
@@ -47,7 +51,9 @@ class ChatFormat(Record):
     @property
     def hash(self) -> str:
         """Identifies the format by all that changes tokens; the name and the source do not."""
-        return sha256_text(self.model_dump_json(exclude={"name", "source"}))[:16]
+        # Without what later versions added and this format has not: adapters of before keep their hash.
+        unused = set() if self.rounds else {"rounds"}
+        return sha256_text(self.model_dump_json(exclude={"name", "source", *unused}))[:16]
 
     def question(self, message: Message, *, first: bool) -> tuple[str, ...]:
         """A user's message with the words around it, up to where the answer begins.
@@ -61,6 +67,20 @@ class ChatFormat(Record):
         if extra and "{input}" not in template:
             content = f"{content}\n{extra}"
         return fill(template, {"instruction": content, "input": extra})
+
+    def in_rounds(self, turns: Sequence[Message]) -> str:
+        """All turns as `rounds` says, up to where the last answer begins."""
+        said: list[str] = []
+        asked = 0
+        for message in turns:
+            if message.role == "assistant":
+                said.append(self.disarm(message.content.strip()) + "\n")
+                continue
+            extra = f"\n{self.disarm(message.input)}" if message.input else ""
+            slots = {"instruction": self.disarm(message.content) + extra, "input": ""}
+            said += fill(self.rounds.replace("{round}", str(asked)), slots)
+            asked += 1
+        return "".join(said)
 
     def disarm(self, text: str) -> str:
         """The text with every turn mark broken by a space, so that it reads as words and not as structure."""
@@ -122,6 +142,20 @@ FORMATS: dict[str, ChatFormat] = {
         marks=("### Instruction:", "### Input:", "### Response:"),
         source=_ALPACA,
     ),
+    "chatglm": ChatFormat(
+        name="chatglm",
+        prompt="{instruction}",
+        rounds="[Round {round}]\n问：{instruction}\n答：",
+        marks=("[Round", "\n问：", "\n答："),
+        source="THUDM/ChatGLM-6B, Apache-2.0",
+    ),
+    "chatglm_med": ChatFormat(
+        name="chatglm_med",
+        prompt="问题：{instruction}\n回答: ",
+        rounds="[Round {round}]\n问题：{instruction}\n回答: ",
+        marks=("[Round", "\n问题：", "\n回答:"),
+        source="SCIR-HI/Med-ChatGLM, Apache-2.0",
+    ),
 }
 """The formats by name; add one here. `base` (the base's own chat template) is made by `from_base`."""
 
@@ -163,6 +197,7 @@ def load_format(name_or_path: str) -> ChatFormat:
     except ValueError as error:
         raise DataError([Fault(str(path), None, "模板", sorted(value), f"不是对话格式：{error}")]) from None
     templates = {key: getattr(stored, key) for key in ("prompt", "prompt_input", "follow_up")}
+    templates["rounds"] = stored.rounds or None
     faults = [
         Fault(str(path), None, key, text, "缺少 {instruction}，问题没有地方放。")
         for key, text in templates.items()

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
-from bentsao.core.errors import ModelError
+from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import ChatFormat, fill
 from bentsao.core.grounding import DEFAULT_PART
 from bentsao.core.records import Message
@@ -30,6 +30,14 @@ class Tokens(Protocol):
     @property
     def start_ids(self) -> tuple[int, ...]:
         """What the base wants before any text (its BOS); empty for bases without."""
+        ...
+
+    @property
+    def prompt_end_ids(self) -> tuple[int, ...]:
+        """What stands between a prompt and its answer in a prefix-LM (ChatGLM's [gMASK] <sop>); empty for all others.
+
+        Where there is something, the prompt is attended to in both directions, and the answer is a text of its own.
+        """
         ...
 
     @property
@@ -132,12 +140,16 @@ def render(
         learnt in a row of its own with the oldest turns left out; one that does not fit alone is refused.
     cut_answers: an answer that does not fit is learnt up to the limit, without an end token, instead of refused.
     learn_prompt: the prompts are targets too (the original's `train_on_inputs`), of the part of the answer after them.
+    Raises ConfigError for `learn_prompt` with a prefix-LM, which sees the next token of a prompt.
     """
+    if learn_prompt and tokens.prompt_end_ids:
+        raise ConfigError("这个基座是 prefix-LM，读问题时看得到后文，学不了问题部分。请去掉 learn_prompt。")
     out = Rendering()
     builder = _Builder(learn_prompt)
     for turn, at in enumerate(_assistant_places(messages)):
         part = messages[at].part or DEFAULT_PART
-        answer = tokens.encode(_clean(messages[at].content, chat_format), control=False, after=True)
+        said = _clean(messages[at].content, chat_format)
+        answer = tokens.encode(said, control=False, after=not tokens.prompt_end_ids)
         history, prompt = _fit_prompt(
             messages[:at], chat_format, tokens, None if limit is None else limit - len(answer)
         )
@@ -166,7 +178,10 @@ def prompt_ids(messages: Sequence[Message], chat_format: ChatFormat, tokens: Tok
     for segment in _segments(messages, chat_format, tokens, ask=True):
         ids += segment.encode(tokens, after=bool(ids))
     # A base's own template writes the start token itself.
-    return ids if chat_format.base_template is not None else [*tokens.start_ids, *ids]
+    start = () if chat_format.base_template is not None else tokens.start_ids
+    end = list(tokens.prompt_end_ids)
+    # So may it write what ends a prompt, as the templates of exports do.
+    return [*start, *ids, *(end if ids[len(ids) - len(end) :] != end else ())]
 
 
 def fit_prompt(
@@ -262,6 +277,8 @@ def _segments(messages: Sequence[Message], chat_format: ChatFormat, tokens: Toke
         return _template_segments(messages, tokens, ask=ask)
     lead = "".join(chat_format.disarm(message.content) + "\n" for message in messages if message.role == "system")
     turns = [message for message in messages if message.role != "system"]
+    if chat_format.rounds and len(turns) > 1:
+        return [_Segment(("", lead + chat_format.in_rounds(turns)))]
     if chat_format.follow_up is None:
         said = "".join(_said(message, chat_format) for message in turns)
         return [_Segment(("", lead, *fill(chat_format.prompt, {"instruction": said, "input": ""})))]

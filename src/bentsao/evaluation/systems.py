@@ -243,4 +243,5 @@ def _weigh(engine: Engine, items: Sequence[Item[Any]]) -> list[Weighing]:
 
 def _ids(engine: Engine, text: str) -> list[int]:
     """The ids of an answer, as it would stand after a prompt."""
-    return engine.tokens.encode(engine.chat_format.disarm(text.strip()), control=False, after=True)
+    said = engine.chat_format.disarm(text.strip())
+    return engine.tokens.encode(said, control=False, after=not engine.tokens.prompt_end_ids)

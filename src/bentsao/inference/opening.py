@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bentsao.core.errors import ConfigError, MissingError
-from bentsao.core.files import sha256_file
+from bentsao.core.files import read_json, sha256_file
 from bentsao.core.formats import ChatFormat
 from bentsao.inference.engine import Engine
 from bentsao.inference.transformers_engine import TransformersEngine
@@ -177,6 +177,8 @@ def _check_vllm(device: str | None, quantization: str | None, gpus: int) -> None
 
 
 def _open_vllm(model: _Model, dtype: str | None, gpus: int) -> Engine:
+    if read_json(model.located.folder / "config.json").get("model_type") == "chatglm":
+        raise ConfigError("ChatGLM-6B 不能用 vllm 引擎（它只认识 ChatGLM2 以后的）。请用 --engine transformers。")
     # Here and not above, because few machines have it.
     from bentsao.inference.vllm_engine import VllmEngine, open_base, rank_of
 

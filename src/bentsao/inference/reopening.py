@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM
 
 from bentsao.core.files import read_json
 from bentsao.core.records import Message
@@ -20,6 +20,7 @@ from bentsao.models.converting import ACCOUNT, Converted
 from bentsao.models.exporting.consolidated import read_consolidated
 from bentsao.models.exporting.source import Source
 from bentsao.models.loading import Base, load_base
+from bentsao.models.repairs import open_tokenizer
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,7 @@ def _open_gguf(folder: Path, _source: Source, context: int) -> Opened:
 
 
 def _own_prompt(folder: Path) -> Callable[[list[Message]], list[int]]:
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = open_tokenizer(folder, False)
 
     def prompt(messages: list[Message]) -> list[int]:
         said = [{"role": message.role, "content": message.content} for message in messages]

@@ -17,6 +17,7 @@ from bentsao.core.errors import BentsaoError
 from bentsao.core.files import read_json
 from bentsao.core.records import Message, Record
 from bentsao.core.rendering import stop_ids
+from bentsao.models.chatglm.releases import MARK_NAMES, RELEASES, is_later, mismatches
 from bentsao.models.fetching import Located
 from bentsao.models.loading import default_format, open_tokens
 from bentsao.models.repairs import kind_of, sentencepiece_marks
@@ -127,37 +128,28 @@ def _architecture(base: Opened) -> Iterator[Finding]:
         )
 
 
-_RELEASES = {
-    130528: {"gMASK": 130001, "bos_token_id": 130004, "eos_token_id": 130005},
-    150528: {"gMASK": 150001, "bos_token_id": 150004, "eos_token_id": 150005},
-}
-"""ChatGLM-6B's special ids by the size of its vocabulary: the release with image tokens, and the later one without."""
-
-
 def _prefix_lm(base: Opened) -> Iterator[Finding]:
     if base.kind != "chatglm":
         return
-    yield Finding(
-        level="error",
-        what="ChatGLM（prefix-LM）：问题部分双向注意、[gMASK] 定位，不能逐词地训练；远程代码是为 transformers 4 写的",
-        do="请换用 transformers 自带类的 GLM：glm-4-9b。旧权重请在它自己的仓库里用。",
-    )
-    release = _RELEASES.get(base.words or 0)
-    if release is None:
-        known = "、".join(map(str, _RELEASES))
+    if is_later(base.config):
+        yield Finding(
+            level="error",
+            what="ChatGLM2/3：transformers 没有它的类，远程代码是为 transformers 4 写的",
+            do="请换用 transformers 自带类的 GLM：glm-4-9b。",
+        )
+        return
+    yield Finding(level="note", what="ChatGLM-6B（prefix-LM）：用 BenTsao 自己的类，不运行它带的远程代码")
+    marks = list(MARK_NAMES)
+    found: Any = None if base.tokens is None else base.tokens.tokenizer.convert_tokens_to_ids(marks)
+    for what, do in mismatches(base.config, None if found is None else dict(zip(marks, found, strict=True))):
+        yield Finding(level="error", what=what, do=do)
+    if base.words not in RELEASES:
+        known = "、".join(map(str, RELEASES))
         yield Finding(
             level="warning",
             what=f"词表 {base.words} 不是已知的 ChatGLM-6B 版本（{known}）",
             do="请核对各特殊符的编号。",
         )
-        return
-    for name in ("bos_token_id", "eos_token_id"):
-        if base.config.get(name) != release[name]:
-            yield Finding(
-                level="error",
-                what=f"{name} 是 {base.config.get(name)}，词表 {base.words} 的那一版应是 {release[name]}：不是同一版",
-                do="请从同一次发布取齐 config.json、分词器与权重。",
-            )
 
 
 def _tokenizer_class(base: Opened) -> Iterator[Finding]:

@@ -122,7 +122,9 @@ def default_format(tokens: HFTokens, preset: Preset | None = None, folder: Path 
         return load_format(str(folder / FILE_NAME))
     if tokens.template is not None:
         return from_base(tokens.template)
-    return FORMATS[preset.format if preset and preset.format else "plain"]
+    if preset and preset.format:
+        return FORMATS[preset.format]
+    return FORMATS["chatglm" if tokens.prompt_end_ids else "plain"]
 
 
 def resolve_format(name_or_path: str | None, tokens: HFTokens, default: ChatFormat | None = None) -> ChatFormat:
@@ -253,7 +255,17 @@ def _check_weights(name: str, account: dict[str, Any]) -> None:
 
 
 def check_vocabulary(name: str, tokens: HFTokens, model: PreTrainedModel) -> None:
-    """Text must not become an id without an embedding; control tokens of other modalities may (Gemma 3's image)."""
+    """Text must not become an id without an embedding; control tokens of other modalities may (Gemma 3's image).
+
+    The marks that a prefix-LM finds its prompt's end by must be those of its tokenizer.
+    """
+    config = cast(Any, model.config)
+    marks = (config.gmask_token_id, config.bos_token_id) if config.model_type == "chatglm" else ()
+    if marks != tokens.prompt_end_ids:
+        raise ModelError(
+            f"{name} 的 config.json 里 [gMASK]、<sop> 的编号是 {marks}，分词器的是 {tokens.prompt_end_ids}："
+            "不是同一次发布的。请从同一次发布取齐 config.json、分词器与权重。"
+        )
     rows = cast(Any, model.get_input_embeddings()).weight.shape[0]
     outside = set(range(rows, len(tokens))) - tokens.control_ids
     outside |= {number for number in (tokens.end_id, *tokens.start_ids) if number >= rows}

@@ -14,12 +14,20 @@ from transformers import AutoConfig, AutoTokenizer, LlamaTokenizer, PreTrainedCo
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from bentsao.core.files import read_json
+from bentsao.models.chatglm import register
+from bentsao.models.chatglm.configuration import ChatGLMConfig
+from bentsao.models.chatglm.releases import is_later
 
 SENTENCEPIECE = "tokenizer.model"
+CHATGLM = "ice_text.model"
 
 
 def open_tokenizer(folder: Path, trust_remote_code: bool) -> PreTrainedTokenizerBase:
     """The tokenizer of a folder. Errors are transformers'."""
+    if (folder / CHATGLM).is_file():
+        from bentsao.models.chatglm.tokenizer import ChatGLMTokenizer
+
+        return ChatGLMTokenizer.from_pretrained(folder)
     special = sentencepiece_marks(folder)
     if special is not None:
         return cast(Any, LlamaTokenizer).from_pretrained(folder, **special, add_bos_token=True)
@@ -64,10 +72,14 @@ def sentencepiece_marks(folder: Path) -> dict[str, str] | None:
 def open_config(folder: Path) -> PreTrainedConfig | None:
     """The configuration where it must be mended; None where transformers opens it as it is.
 
-    Mended are a missing model_type, by the class that the configuration names, and special ids below 0.
+    Mended are a missing model_type, by the class that the configuration names, and special ids below 0. ChatGLM-6B is
+    opened with our classes. Raises ValueError as `ChatGLMConfig`.
     """
     said: dict[str, Any] = read_json(folder / "config.json")
     kind = said.get("model_type") or kind_of(said)
+    if kind == "chatglm" and not is_later(said):
+        register()
+        return ChatGLMConfig(**{k: v for k, v in said.items() if k not in ("model_type", "auto_map")})
     below = [name for name in ("bos_token_id", "eos_token_id", "pad_token_id") if _below(said.get(name))]
     if kind is None or (said.get("model_type") and not below):
         return None

@@ -63,6 +63,7 @@ class HFTokens:
         self.end_id = end
         self.pad_id = end
         """Padding is masked and never a target, so any id will do; some bases' own pad id has no row in the model."""
+        self.prompt_end_ids: tuple[int, ...] = tuple(getattr(tokenizer, "prompt_end_ids", ()))
         self.start_ids = self._find_start()
         self.control_ids = self._find_control()
         self._stated = tuple(stated)

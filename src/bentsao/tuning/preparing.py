@@ -6,6 +6,7 @@ import random
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
 
+from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_text
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import Tokens
@@ -69,6 +70,8 @@ def _prepare_conversations(
 
 
 def _prepare_texts(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
+    if tokens.prompt_end_ids:
+        raise ConfigError("这个基座是 prefix-LM，不能逐词地学纯文本。请换基座，或把文本写成问答。")
     texts = gather_texts(recipe.data, recipe.training.seed)
     reporter.note(f"继续预训练：{len(texts.train)} 篇用来学，{len(texts.valid)} 篇用来验证")
     train_rows, valid_rows = (
@@ -82,7 +85,8 @@ def tokens_hash(tokens: HFTokens) -> str:
     """Identifies a tokenizer by what it makes of text: vocabulary, merges, settings, and the tokens around a text."""
     backend = getattr(tokens.tokenizer, "backend_tokenizer", None)
     words = backend.to_str() if backend is not None else repr(sorted(tokens.tokenizer.get_vocab().items()))
-    return sha256_text(repr((words, tokens.start_ids, tokens.end_id, sorted(tokens.control_ids))))
+    around = (tokens.start_ids, tokens.end_id, sorted(tokens.control_ids), *tokens.prompt_end_ids)
+    return sha256_text(repr((words, *around)))
 
 
 def _rows(

@@ -51,6 +51,8 @@ def _shares_prefix(objective: LabelledLoss, job: Job, device: torch.device) -> b
     training = job.training
     if training.gradient_checkpointing or training.shard or job.kept is not None or len(job.train) < 2:
         return False
+    if getattr(objective.causal.config, "model_type", None) == "chatglm":
+        return False  # what stands later in a prompt changes what stands before it
     batch = stack([0, 1], job.train, job.pad_id, device)
     apart = objective.hidden(batch.ids, batch.mask)
     objective.shares_prefix = True

@@ -84,14 +84,16 @@ class Completing:
         self._asking.submit(jobs)
 
     def _read(self, engine: Engine) -> list[_Prompt]:
-        """The prompts, with the ids that the base wants before a text. Raises ApiError for too long ones."""
+        """The prompts, with the ids that the base wants around a text. Raises ApiError for too long ones."""
         given: Any = self._request.prompt
         if isinstance(given, str) or isinstance(given[0], int):
             given = [given]
         found: list[_Prompt] = []
         for each in given:
             if isinstance(each, str):
-                ids = [*engine.tokens.start_ids, *engine.tokens.encode(each, control=False, after=False)]
+                tokens = engine.tokens
+                text = tokens.encode(each, control=False, after=False)
+                ids = [*tokens.start_ids, *text, *tokens.prompt_end_ids]
                 found.append(_Prompt(each, ids))
             else:
                 found.append(_Prompt(reading.text_of(engine, each), list(each)))

@@ -21,6 +21,7 @@ from bentsao.core.files import read_json, whole_file, write_json
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.models.adapters import AdapterInfo
+from bentsao.models.chatglm import register
 from bentsao.models.exporting.deltas import Change, match, read_changes
 from bentsao.models.exporting.stored import Tensors, stored_tensors, write_safetensors
 from bentsao.models.exporting.templates import jinja_template
@@ -133,6 +134,7 @@ def _same(stored: str, name: str) -> bool:
 
 def _ends(folder: Path) -> tuple[str, str, bool]:
     """The names of the embedding's and the head's weights in the model, and whether they are one."""
+    register()
     try:
         config = AutoConfig.from_pretrained(folder)
         with torch.device("meta"):

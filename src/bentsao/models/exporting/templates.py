@@ -33,12 +33,40 @@ def jinja_template(chat_format: ChatFormat, tokens: HFTokens) -> str:
         _let("lead", f"ns.lead + {system} + '\\n'"),
         "{%- endfor -%}",
         "{%- for m in messages if m['role'] != 'system' -%}",
-        *(_turns(chat_format, end) if chat_format.follow_up is not None else _history(chat_format)),
+        *_body(chat_format, end),
         "{%- endfor -%}",
     ]
-    if chat_format.follow_up is None:
+    if chat_format.rounds:
+        lines.append(_say("ns.lead + ns.said"))
+    elif chat_format.follow_up is None:
         lines.append(_say(f"ns.lead + {_filled(chat_format.prompt, 'ns.said')}"))
+    if tokens.prompt_end_ids:
+        marks = cast("list[str]", tokens.tokenizer.convert_ids_to_tokens(list(tokens.prompt_end_ids)))
+        lines += ["{%- if add_generation_prompt -%}", _say(_text("".join(marks))), "{%- endif -%}"]
     return "".join(lines)
+
+
+def _body(chat_format: ChatFormat, end: str) -> list[str]:
+    if chat_format.rounds:
+        return _rounds(chat_format)
+    return _turns(chat_format, end) if chat_format.follow_up is not None else _history(chat_format)
+
+
+def _rounds(chat_format: ChatFormat) -> list[str]:
+    said = _disarmed("m['content']", chat_format)
+    answer = _disarmed("(m['content'] | trim)", chat_format)
+    parts = [_filled(part, said) for part in chat_format.rounds.split("{round}")]
+    return [
+        "{%- set many = messages | rejectattr('role', 'equalto', 'system') | list | length > 1 -%}",
+        "{%- if m['role'] == 'user' and not many -%}",
+        _let("said", _filled(chat_format.prompt, said)),
+        "{%- elif m['role'] == 'user' -%}",
+        _let("said", " + ".join(["ns.said", " + (ns.turn | string) + ".join(parts)])),
+        _let("turn", "ns.turn + 1"),
+        "{%- else -%}",
+        _let("said", f"ns.said + {answer} + '\\n'"),
+        "{%- endif -%}",
+    ]
 
 
 def _turns(chat_format: ChatFormat, end: str) -> list[str]:
@@ -82,7 +110,7 @@ def _let(name: str, expression: str) -> str:
 def _filled(template: str, instruction: str) -> str:
     """A template as a Jinja expression, its question slot filled with another; the input slot stays empty."""
     parts = fill(template, {"instruction": _U, "input": ""})
-    return " + ".join(instruction if part == _U else _text(part) for part in parts if part)
+    return " + ".join(instruction if part == _U else _text(part) for part in parts if part) or "''"
 
 
 def _disarmed(expression: str, chat_format: ChatFormat) -> str:
