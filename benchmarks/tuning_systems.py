@@ -164,7 +164,7 @@ def trl(args: argparse.Namespace, base: str, out: Path, *, packing: bool = False
     started = time.perf_counter()
     trainer.train()
     seconds = time.perf_counter() - started
-    trainer.model.save_pretrained(str(out))  # pyright: ignore[reportOptionalMemberAccess]
+    trainer.model.save_pretrained(str(out))  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
     tokens = sum(len(encoded(tokenizer, row, args.cutoff)["input_ids"]) for row in rows)
     seen = args.batch * args.rows / len(trainer.train_dataset)  # pyright: ignore[reportArgumentType]
     return {"seconds": seconds, "tokens": tokens, "curve": curve(trainer.state.log_history, seen)}  # pyright: ignore[reportArgumentType]
