@@ -1,4 +1,4 @@
-"""For all tests: a cache of their own, and property tests with the same examples each time, however slow the machine."""
+"""For all tests: a cache of their own; property tests with the same examples each time, however slow the machine."""
 
 from __future__ import annotations
 
