@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -221,13 +222,14 @@ def llamafactory(args: argparse.Namespace, base: str, out: Path) -> dict[str, An
     return {"seconds": told["train_runtime"], "tokens": tokens, "curve": curve(seen, args.batch)}
 
 
-def bentsao(args: argparse.Namespace, base: str, out: Path, *, head: str = "full") -> dict[str, Any]:
-    """Our loop with the same settings."""
+def bentsao(args: argparse.Namespace, base: str, out: Path, **training: Any) -> dict[str, Any]:
+    """Our loop with the same settings, and those of `training` besides. With several epochs, the time of a mean one."""
     from accelerate import Accelerator
     from accelerate.utils import set_seed
 
     from bentsao.core.formats import FORMATS
     from bentsao.models.loading import load_base
+    from bentsao.tuning.frozen import keep
     from bentsao.tuning.job import Job
     from bentsao.tuning.loop import train
     from bentsao.tuning.lora import add_lora
@@ -243,29 +245,35 @@ def bentsao(args: argparse.Namespace, base: str, out: Path, *, head: str = "full
     learnt = conversations_of(args)[args.valid :]
     rows = make_rows(learnt, FORMATS["med_template"], loaded.tokens, cutoff=args.cutoff, cut_answers=True).rows
     part = LoraPart.model_validate({**LORA, "targets": args.targets})
-    model = add_lora(loaded.model, part, quantised=False, checkpointing=False)
+    settings = TrainingPart.model_validate(
+        {"epochs": 1, "batch_rows": args.batch, "learning_rate": RATE, "warmup": 0, "save_every": 10**9, "seed": SEED}
+        | training
+    )
+    model = add_lora(loaded.model, part, quantised=False, checkpointing=False, lowest=settings.lowest_layer)
     steps: list[Any] = []
     objective = LabelledLoss(model)
     job = Job(
         train=rows,
         train_ids=[str(n) for n in range(len(rows))],
         valid=[],
-        training=TrainingPart.model_validate(
-            {"epochs": 1, "batch_rows": args.batch, "learning_rate": RATE, "warmup": 0, "save_every": 10**9,
-             "seed": SEED, "head": head}
-        ),
+        training=settings,
         pad_id=loaded.tokens.pad_id,
         micro_tokens=args.micro_tokens or MICRO_TOKENS.get(loaded.device.type, MICRO_TOKENS["cuda"]),
         folder=out / "run",
-    )  # fmt: skip
-    take_shortcuts(objective, job, accelerator, lambda line: print(line, file=sys.stderr))
+    )
+    started = time.perf_counter()
+    if settings.keep_activations:
+        job = replace(job, kept=keep(objective, job, accelerator, note))
+    seconds = time.perf_counter() - started
+    take_shortcuts(objective, job, accelerator, note)
     started = time.perf_counter()
     train(model, objective, job, accelerator, Collect(steps))
-    seconds = time.perf_counter() - started
+    seconds += time.perf_counter() - started
     model.save_pretrained(str(out))
     return {
-        "seconds": seconds,
-        "tokens": sum(record.tokens for record in steps) + len(rows),  # an end token is a target, not in the ids
+        "seconds": seconds / settings.epochs,
+        # An end token is a target, not in the ids.
+        "tokens": sum(record.tokens for record in steps) / settings.epochs + len(rows),
         "curve": [(record.step * args.batch, record.loss) for record in steps],
     }
 
@@ -278,6 +286,16 @@ def screened(args: argparse.Namespace, base: str, out: Path) -> dict[str, Any]:
 def trimmed(args: argparse.Namespace, base: str, out: Path) -> dict[str, Any]:
     """Ours, with `training.head = "trimmed"`."""
     return bentsao(args, base, out, head="trimmed")
+
+
+def upper(args: argparse.Namespace, base: str, out: Path) -> dict[str, Any]:
+    """Ours over ten epochs, trimmed, tuning the upper third of the layers from what the others made, kept on disk."""
+    return bentsao(args, base, out, head="trimmed", epochs=10, lowest_layer=12, keep_activations=True)
+
+
+def note(line: str) -> None:
+    """What our tuning tells, beside the figures."""
+    print(line, file=sys.stderr)
 
 
 class Collect:
@@ -305,4 +323,5 @@ SYSTEMS = {
     "bentsao": bentsao,
     "screened": screened,
     "trimmed": trimmed,
+    "upper": upper,
 }
