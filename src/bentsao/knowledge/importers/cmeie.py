@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
 from bentsao.knowledge.importers.drafting import Draft
-from bentsao.knowledge.importers.objects import RowError, read_objects, required_text
+from bentsao.knowledge.importers.objects import read_objects, required_text
 from bentsao.knowledge.rows import EntityRow, Skipped
 from bentsao.knowledge.schema import KINDS, Kind, attribute_of, kind_of
 

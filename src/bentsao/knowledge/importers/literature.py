@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import DataError, Fault
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
-from bentsao.knowledge.importers.objects import RowError, read_objects
+from bentsao.knowledge.importers.objects import read_objects
 from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import PassageRow, Skipped
 

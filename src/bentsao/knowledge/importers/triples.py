@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import ConfigError, DataError, Fault
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
 from bentsao.knowledge.importers.drafting import Draft
-from bentsao.knowledge.importers.objects import RowError, read_objects
+from bentsao.knowledge.importers.objects import read_objects
 from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import EntityRow, Skipped
 from bentsao.knowledge.schema import KINDS, Kind, alias_type_of, attribute_of, kind_of
