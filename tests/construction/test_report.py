@@ -68,5 +68,5 @@ def test_faults_are_told(tmp_path: Path) -> None:
     out = tmp_path / "qa.jsonl"
     filter_to(out, rows())
     (tmp_path / "qa.refused.jsonl").write_text('{"row": 1}\n', encoding="utf-8")
-    with pytest.raises(DataError, match="reasons  值 .* 缺少这个字段"):
+    with pytest.raises(DataError, match=r"reasons  值 .* 缺少这个字段"):
         report([out])

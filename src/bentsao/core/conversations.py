@@ -1,7 +1,7 @@
 """Reading conversations and questions in every form the field uses.
 
-Forms are told apart by their keys, row by row; `row_forms.py` has the list. A file with faults gives all of them at once
-(DataError), each with line, field and value. What is not a fault but was left aside is counted in `Reading`.
+Forms are told apart by their keys, row by row; `row_forms.py` has the list. A file with faults gives all of them at
+once (DataError), each with line, field and value. What is not a fault but was left aside is counted in `Reading`.
 """
 
 from __future__ import annotations
