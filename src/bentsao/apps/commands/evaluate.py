@@ -203,8 +203,8 @@ class _Teller:
 
 
 def _write(out: Path, found: Report, console: Console, *, json: bool) -> None:
-    from bentsao.apps.evaluation_page import evaluation_page
-    from bentsao.apps.evaluation_tables import markdown, show
+    from bentsao.apps.reports.evaluation import evaluation_page
+    from bentsao.apps.reports.evaluation_tables import markdown, show
     from bentsao.evaluation.running import read_verdicts
 
     verdicts = {(one.system, one.task): read_verdicts(out, one.system, one.task) for one in found.scores}

@@ -49,7 +49,7 @@ def knowledge_tuning(
         bentsao experiment knowledge-tuning --out runs/kt --rows 200 --questions 60
     """
     from bentsao.apps.experiments.knowledge_tuning import Setting, run
-    from bentsao.apps.experiments.page import page
+    from bentsao.apps.reports.experiment import page
     from bentsao.apps.training_view import TrainingView
 
     try:
@@ -120,8 +120,8 @@ def swap_facts(
 
 def show(console: Console, name: str, by_system: dict[str, list[Score]]) -> None:
     """The table of one set of questions on the terminal."""
-    from bentsao.apps.experiments.page import MEASURES, SETS
     from bentsao.apps.experiments.systems import TITLES
+    from bentsao.apps.reports.experiment import MEASURES, SETS
 
     table = Table(title=SETS.get(name, name))
     table.add_column("")

@@ -7,8 +7,8 @@ from html import escape
 
 from bentsao.apps.experiments.knowledge_tuning import Result
 from bentsao.apps.experiments.systems import TITLES
-from bentsao.apps.report import STYLE
 from bentsao.core.charts import Line, line_chart
+from bentsao.core.pages import STYLE, html_page
 from bentsao.evaluation.grounding import Gold, Said, Score, figures
 from bentsao.evaluation.statistics import Figure
 from bentsao.inference.notice import NOTICE
@@ -40,9 +40,7 @@ _MORE_STYLE = "details{margin:.6rem 0}summary{cursor:pointer}.small{color:#6b728
 def page(result: Result) -> str:
     """The page as HTML text."""
     parts = [
-        '<!doctype html><html lang="zh"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>本草：知识微调</title>'
-        f"<style>{STYLE}{_MORE_STYLE}</style><h1>本草：知识微调实验</h1>"
+        "<h1>本草：知识微调实验</h1>"
         f'<p class="notice">{escape(NOTICE)}</p>'
         "<p>每格是数值与 95% 区间（按实体重抽样一万次），括号里是计入的题数。</p>"
     ]
@@ -55,7 +53,7 @@ def page(result: Result) -> str:
     seconds = "".join(f"<tr><td>{escape(k)}</td><td>{v / 60:.1f} 分钟</td></tr>" for k, v in result.seconds.items())
     parts.append(f"<h2>用时</h2><table>{seconds}</table>")
     parts += [f"<p>{escape(note)}</p>" for note in result.notes]
-    return "".join(parts) + "</html>"
+    return html_page("本草：知识微调", "".join(parts), style=STYLE + _MORE_STYLE)
 
 
 def table(by_system: dict[str, list[Score]]) -> str:

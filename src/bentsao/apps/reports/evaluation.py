@@ -8,9 +8,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from html import escape
 
-from bentsao.apps.evaluation_charts import charts
-from bentsao.apps.evaluation_tables import READING, Grid, definitions, forgetting_grids, overview, settings, task_grids
-from bentsao.apps.report import STYLE
+from bentsao.apps.reports.evaluation_charts import charts
+from bentsao.apps.reports.evaluation_tables import (
+    READING,
+    Grid,
+    definitions,
+    forgetting_grids,
+    overview,
+    settings,
+    task_grids,
+)
+from bentsao.core.pages import STYLE, html_page
 from bentsao.evaluation.running import Report
 from bentsao.evaluation.tasks import TASKS
 from bentsao.evaluation.tasks.task import Verdict
@@ -61,18 +69,17 @@ def evaluation_page(report: Report, verdicts: Verdicts) -> str:
     told = "".join(f"<tr><th>{escape(key)}</th><td>{escape(value)}</td></tr>" for key, value in facts.items())
     tasks = list(dict.fromkeys(one.task for one in report.scores))
     about = "".join(f"<li><b>{escape(title)}</b>：{escape(text)}</li>" for title, text in definitions(report))
-    return (
-        '<!doctype html><html lang="zh"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>本草：评测报告</title>'
-        f"<style>{STYLE}{_STYLE}</style><h1>本草：评测报告</h1>"
+    body = (
+        "<h1>本草：评测报告</h1>"
         f'<p class="notice">{escape(WARNING)}</p>'
         f"<table>{told}</table>"
         f"<h2>分数</h2><p class='small'>{escape(READING)}</p>{_grid(overview(report))}"
         f"{''.join(_scores(report, task) for task in tasks)}"
         f"{''.join(map(_grid, forgetting_grids(report)))}"
         f"<h2>逐题</h2>{''.join(_items(task, list(report.systems), verdicts) for task in tasks)}"
-        f"<h2>指标的定义</h2><ul>{about}</ul><script>{_SCRIPT}</script></html>"
+        f"<h2>指标的定义</h2><ul>{about}</ul>"
     )
+    return html_page("本草：评测报告", body, style=STYLE + _STYLE, script=_SCRIPT)
 
 
 def _scores(report: Report, task: str) -> str:

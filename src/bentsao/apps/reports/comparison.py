@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 from importlib.resources import files
 
-from bentsao.apps.report import STYLE
+from bentsao.core.pages import STYLE, html_page
 from bentsao.evaluation.comparing import SAFE, Comparison, Gap, Row
 from bentsao.evaluation.judging.report import cell, figure, gap, probability, table
 from bentsao.inference.notice import NOTICE
@@ -43,17 +43,13 @@ def markdown(found: Comparison) -> str:
 
 def page(found: Comparison) -> str:
     """One HTML file without links; its script only sorts and hides rows."""
-    folder = files("bentsao.apps")
-    style, script = ((folder / f"compare.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    folder = files("bentsao.apps.reports")
+    style, script = ((folder / f"comparison.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     head = "".join(f"<th>{escape(one)}</th>" for one in found.systems)
     rows = "".join(f"<tr><th>{escape(title)}</th>{_figures(found, name)}</tr>" for name, title in _shown(found))
     engines = "；".join(f"{name}：{engine}" for name, engine in found.engines.items() if engine)
     parts = [
-        '<!doctype html><html lang="zh"><meta charset="utf-8">',
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; ",
-        "script-src 'unsafe-inline'\">",
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>本草：回答对照</title>',
-        f"<style>{STYLE}{style}</style><h1>回答对照（{len(found.rows)} 题）</h1>",
+        f"<h1>回答对照（{len(found.rows)} 题）</h1>",
         f'<p class="notice">{escape(NOTICE)}</p><p>{escape(EXPLAINED)}</p>',
         f"<p>{escape(engines)}</p>" if engines else "",
         f"<h2>数字</h2><div class='wide'><table><tr><th></th>{head}</tr>{rows}</table></div>",
@@ -62,9 +58,9 @@ def page(found: Comparison) -> str:
         _controls(found),
         f'<table class="answers"><thead><tr><th>问题</th>{head}</tr></thead><tbody id="rows">',
         *(_row(found, place, row) for place, row in enumerate(found.rows)),
-        f"</tbody></table><script>{script}</script></html>",
+        "</tbody></table>",
     ]
-    return "".join(parts)
+    return html_page("本草：回答对照", "".join(parts), style=STYLE + style, script=script)
 
 
 def _figures(found: Comparison, measure: str) -> str:

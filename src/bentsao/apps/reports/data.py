@@ -10,20 +10,15 @@ from bentsao.construction.diversity import BUCKET, SAMPLE_BIGRAMS, Diversity
 from bentsao.construction.filtering import Tally
 from bentsao.construction.filters import FILTERS, TITLES
 from bentsao.construction.report import DataReport
+from bentsao.core.pages import STYLE, html_page
 from bentsao.core.records import Conversation
 
-STYLE = """
-body{font:16px/1.7 system-ui,"PingFang SC","Noto Sans CJK SC","Microsoft YaHei",sans-serif;color:#1f2937;
-max-width:960px;margin:2rem auto;padding:0 1rem;overflow-wrap:anywhere}
-h1{font-size:1.6rem}h2{font-size:1.25rem;margin-top:2.2rem;border-bottom:1px solid #e5e7eb}h3{font-size:1rem}
-table{border-collapse:collapse;width:100%;margin:.6rem 0}
-td,th{border:1px solid #d1d5db;padding:.35rem .5rem;vertical-align:top;text-align:left}
-th{background:#f3f4f6;font-weight:600}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
+_STYLE = """
+body{overflow-wrap:anywhere}td.n{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 .bar{background:#0f766e;height:.6rem;border-radius:2px;min-width:1px}td.b{width:40%;vertical-align:middle}
 .row{border:1px solid #d1d5db;border-radius:6px;padding:.6rem .8rem;margin:.8rem 0}
 .said{white-space:pre-wrap;margin:.3rem 0}.user{color:#1d4ed8}.assistant{color:#111827}.system{color:#6b7280}
 .meta,.facts{color:#6b7280;font-size:.85rem}.facts{border-left:3px solid #99f6e4;padding-left:.6rem;margin:.4rem 0}
-.notice{background:#fef3c7;border-left:4px solid #d97706;padding:.6rem 1rem}
 @media(max-width:640px){td.b,.refused td:first-child,.refused th:first-child{display:none}}
 """
 
@@ -42,7 +37,7 @@ _COUNTS = {
 _ROLES = {"user": "问", "assistant": "答", "system": "系统"}
 
 
-def build_page(report: DataReport) -> str:
+def data_page(report: DataReport) -> str:
     """The page."""
     total = sum(report.files.values())
     files = "".join(_row(name, f"{rows:,}") for name, rows in report.files.items())
@@ -53,17 +48,16 @@ def build_page(report: DataReport) -> str:
         f"<h3>{escape(form)}（{len(rows)} 行）</h3>{''.join(map(_sample, rows))}"
         for form, rows in sorted(report.samples.items())
     )
-    return (
-        '<!doctype html><html lang="zh"><meta charset="utf-8">'
-        '<meta name="viewport" content="width=device-width,initial-scale=1"><title>本草：数据报告</title>'
-        f"<style>{STYLE}</style><h1>本草：数据报告</h1>"
+    body = (
+        "<h1>本草：数据报告</h1>"
         f'<p class="notice">{escape(NOTICE)}</p>'
         f"<h2>文件</h2><table><tr><th>文件</th><th>行数</th></tr>{files}{_row('合计', f'{total:,}')}</table>"
         f"<h2>数量</h2>{counts}"
         f"<h2>多样性</h2>{_diversity(report.diversity)}"
         f"<h2>被拒绝的行</h2>{_refused(report.refused, total)}"
-        f"<h2>样例</h2>{samples or '<p>没有数据。</p>'}</html>"
+        f"<h2>样例</h2>{samples or '<p>没有数据。</p>'}"
     )
+    return html_page("本草：数据报告", body, style=STYLE + _STYLE)
 
 
 def _row(label: str, *figures: str) -> str:
