@@ -13,6 +13,7 @@ from rich.console import Console
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Alarm, Message
 from bentsao.inference.decoding import Decoding
+from bentsao.inference.engine import EngineName
 from bentsao.inference.safety import alarm_text, caution, look
 from bentsao.models.shipped import shipped_adapter
 
@@ -46,7 +47,7 @@ class ModelChoice:
         ),
     ] = None
     engine: Annotated[
-        Literal["auto", "transformers", "ctranslate2", "vllm"],
+        EngineName,
         Parameter(
             help="auto：没有 GPU 时用 ctranslate2（int8，快几倍），它不支持的架构与有 GPU 时用 transformers；vllm 另装"
         ),
@@ -68,7 +69,7 @@ class ModelChoice:
 
     def open(self, tell: Callable[[str], None] | None = None) -> Engine:
         """Load it. tell: told what the user should know; None writes it to standard error."""
-        from bentsao.inference.opening import open_engine
+        from bentsao.inference.engines.opening import open_engine
 
         chosen = self.with_default()
         if self.load_8bit and self.quantization == "4bit":

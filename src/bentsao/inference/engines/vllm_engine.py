@@ -10,24 +10,20 @@ cache), requests of all lengths run side by side. What differs from the referenc
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentsao.core.errors import ConfigError, MissingError, ModelError
+from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.files import read_json
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated, Weight, check_prompts
-from bentsao.inference.streaming import RowText
-from bentsao.models.adapters import CONFIG_NAME
+from bentsao.inference.engines.chosen import ChosenModel, Wanted
+from bentsao.inference.engines.streaming import RowText
+from bentsao.inference.engines.vllm_base import LoadedBase, open_base, put_on, rank_of, vllm_library
 from bentsao.models.tokens import HFTokens
-
-RANKS = (64, 128, 256, 320, 512)
-"""The ranks that a base is opened for; vLLM knows smaller ones, which would only part adapters of one base."""
 
 CONTROL = "bentsao_repetition"
 """Under this name control of repetition travels to vLLM's processes; see `vllm_control.py`."""
@@ -35,64 +31,6 @@ CONTROL = "bentsao_repetition"
 _Ids = Sequence[int]
 _Seen = Callable[[int, Sequence[int]], None]
 _NUMBERS = itertools.count()
-
-
-@dataclass(frozen=True)
-class LoadedBase:
-    """A base in vLLM, which all engines on it share. lock: held while one of them asks.
-
-    key: what was loaded (folder, number format, GPUs); rank: the highest rank of adapters, 0 for none.
-    """
-
-    llm: Any
-    key: tuple[str, str, int]
-    rank: int
-    adapters: dict[Path, Any] = field(default_factory=dict[Path, Any])
-    lock: threading.Lock = field(default_factory=threading.Lock)
-
-
-_LOADED: list[LoadedBase] = []
-_LOADING = threading.Lock()
-
-
-def open_base(folder: Path, *, dtype: str | None, gpus: int, rank: int, trust_remote_code: bool) -> LoadedBase:
-    """The base of that folder, loaded once for all adapters. rank: of the adapter that it is for, 0 for none.
-
-    Raises MissingError without vLLM, ModelError where vLLM cannot load it.
-    """
-    vllm = _vllm()
-    key = (str(folder), dtype or "auto", gpus)
-    with _LOADING:
-        for loaded in _LOADED:
-            if loaded.key == key and rank <= loaded.rank:
-                return loaded
-        highest = 0 if rank == 0 else next((known for known in RANKS if rank <= known), None)
-        if highest is None:
-            raise ModelError(f"适配器的秩是 {rank}，vLLM 最多 {RANKS[-1]}。请先合并成完整的模型，或用其他引擎。")
-        lora: dict[str, Any] = {"enable_lora": True, "max_lora_rank": highest, "max_cpu_loras": 16} if highest else {}
-        try:
-            llm = vllm.LLM(
-                str(folder),
-                skip_tokenizer_init=True,
-                trust_remote_code=trust_remote_code,
-                tensor_parallel_size=gpus,
-                dtype=key[1],
-                generation_config="vllm",
-                max_model_len=-1,  # as much as fits
-                enable_prefix_caching=True,
-                logits_processors=["bentsao.inference.vllm_control:RepetitionControl"],
-                **lora,
-            )
-        except (ValueError, RuntimeError, OSError) as error:
-            raise ModelError(f"vLLM 打不开 {folder}：{_short(error)}。可以改用 --engine transformers。") from error
-        _LOADED.append(LoadedBase(llm, key, highest))
-        return _LOADED[-1]
-
-
-def rank_of(adapter: Path) -> int:
-    """The highest rank in an adapter folder."""
-    config = read_json(adapter / CONFIG_NAME)
-    return max([config.get("r", 8), *(config.get("rank_pattern") or {}).values()])
 
 
 class VllmEngine:
@@ -113,7 +51,7 @@ class VllmEngine:
         self._words: int = self._engine.model_config.get_vocab_size()
         self._stops = stop_ids(chat_format, tokens)
         check_prompts([sorted(self._stops)], self._words, self.context)
-        self._adapter = None if adapter is None else _put_on(base, adapter)
+        self._adapter = None if adapter is None else put_on(base, adapter)
 
     def generate(
         self,
@@ -150,7 +88,7 @@ class VllmEngine:
             raise ModelError("提示是空的，没有位置可以给出第一个 token 的概率。请换一个对话格式。")
         texts = [[*prompts[row], *continuations[row][at]] for row, at in places]
         check_prompts(texts, self._words, self.context)
-        asked = _vllm().SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1, detokenize=False)
+        asked = vllm_library().SamplingParams(max_tokens=1, temperature=0.0, prompt_logprobs=1, detokenize=False)
         for (row, at), output in zip(places, self._run(texts, [asked] * len(texts), None, None), strict=True):
             option = continuations[row][at]
             found[row][at] = _weight(output.prompt_logprobs[len(prompts[row]) :], option)
@@ -202,7 +140,7 @@ class VllmEngine:
                 "top_k": decoding.top_k or -1,
                 "seed": (decoding.seed + row) % (1 << 63),
             }
-        return _vllm().SamplingParams(
+        return vllm_library().SamplingParams(
             max_tokens=min(decoding.max_new_tokens, self.context - length),
             stop_token_ids=sorted(self._stops),
             ignore_eos=True,  # our stop tokens are all that counts
@@ -222,24 +160,6 @@ def _control(decoding: Decoding) -> dict[str, Any] | None:
     return None if settings == {"repetition_penalty": 1, "no_repeat_ngram": 0} else {CONTROL: settings}
 
 
-def _put_on(base: LoadedBase, adapter: Path) -> Any:
-    """vLLM's handle of the adapter, which is loaded here, so that a fault shows now."""
-    folder = adapter.resolve()
-    with base.lock:
-        if folder not in base.adapters:
-            number = len(base.adapters) + 1
-            # vLLM tells adapters apart by their names, so the whole path is one.
-            request = _lora_request()(str(folder), number, str(folder))
-            try:
-                base.llm.llm_engine.add_lora(request)
-            except Exception as error:  # whatever came of it in another process
-                raise ModelError(
-                    f"vLLM 不能把适配器 {adapter} 放到基座上：{_short(error)}。可以用 --engine transformers。"
-                ) from error
-            base.adapters[folder] = request
-        return base.adapters[folder]
-
-
 def _weight(places: Sequence[Any], option: _Ids) -> Weight:
     """places: for each token of the option a dict from ids (itself and the likeliest) to vLLM's Logprob."""
     each = [found[token].logprob for found, token in zip(places, option, strict=True)]
@@ -248,23 +168,23 @@ def _weight(places: Sequence[Any], option: _Ids) -> Weight:
     return Weight(sum(each), greedy, len(option), tuple(each), tuple(best))
 
 
-def _vllm() -> Any:
-    try:
-        import vllm  # pyright: ignore[reportMissingImports]
-    except ImportError as error:
-        raise MissingError(
-            f"缺少 {error.name}：vllm 引擎要在有 GPU 的 Linux 上安装 pip install 'bentsao[vllm]'。"
-            "没有 GPU 请去掉 --engine vllm（CPU 上用 ctranslate2）。"
-        ) from None
-    return vllm
-
-
-def _lora_request() -> Any:
-    from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
-
-    return LoRARequest
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + "……"
+def open_model(model: ChosenModel, wanted: Wanted) -> VllmEngine:
+    """The engine for a chosen model. Raises ConfigError for what vLLM cannot do; other errors as `open_base`."""
+    if wanted.device is not None or wanted.quantization is not None:
+        raise ConfigError(
+            "vllm 引擎自己管理 GPU，不用 --device 与 --quantization。请去掉它们（选哪些 GPU 用环境变量 "
+            "CUDA_VISIBLE_DEVICES，几张用 --gpus），或用 --engine transformers。"
+        )
+    if wanted.gpus < 1:
+        raise ConfigError(f"--gpus {wanted.gpus} 应不小于 1。")
+    if read_json(model.located.folder / "config.json").get("model_type") == "chatglm":
+        raise ConfigError("ChatGLM-6B 不能用 vllm 引擎（它只认识 ChatGLM2 以后的）。请用 --engine transformers。")
+    tokens, chosen = model.dressed()
+    base = open_base(
+        model.located.folder,
+        dtype=wanted.dtype,
+        gpus=wanted.gpus,
+        rank=0 if model.folder is None else rank_of(model.folder),
+        trust_remote_code=model.trust_remote_code,
+    )
+    return VllmEngine(base, model.folder, tokens, chosen, name=model.name("vllm", wanted.dtype or "auto"))

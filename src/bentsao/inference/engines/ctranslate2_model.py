@@ -7,12 +7,12 @@ import os
 import platform
 import time
 from contextlib import suppress
+from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-import ctranslate2
 import psutil
 
 from bentsao.core.errors import BentsaoError, ModelError
@@ -28,6 +28,8 @@ _TRIAL = 0.25
 
 def open_generator(folder: Path, precision: str, threads: int) -> _Model:
     """The model, computing in that precision. Raises ModelError where it cannot be opened."""
+    import ctranslate2  # not every machine has it
+
     try:
         return ctranslate2.Generator(str(folder), compute_type=precision, intra_threads=threads)
     except (RuntimeError, ValueError) as error:
@@ -59,7 +61,7 @@ def best_threads(folder: Path, precision: str) -> int:
 def _kept_at(folder: Path, precision: str, cores: int) -> Path:
     """The file of this machine's and this model's figure."""
     machine = [platform.node(), platform.machine(), platform.processor(), str(psutil.virtual_memory().total)]
-    parts = [*machine, str(cores), folder.name, precision, ctranslate2.__version__]
+    parts = [*machine, str(cores), folder.name, precision, version("ctranslate2")]
     return cache_folder() / "threads" / f"{sha256_text(chr(0).join(parts))[:16]}.json"
 
 

@@ -10,11 +10,11 @@ import torch
 
 from bentsao.core.errors import ModelError
 from bentsao.core.formats import FORMATS
-from bentsao.inference import weighing
-from bentsao.inference.ctranslate2_engine import CTranslate2Engine
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Scorer, Weight
-from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.inference.engines import weighing
+from bentsao.inference.engines.ctranslate2_engine import CTranslate2Engine
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.models.converting import convert
 from bentsao.models.fetching import locate
 from bentsao.models.loading import Base, load_base

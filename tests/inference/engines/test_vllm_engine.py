@@ -12,15 +12,15 @@ from bentsao.core.errors import ConfigError, MissingError, ModelError
 from bentsao.core.formats import FORMATS
 from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids
-from bentsao.inference import vllm_engine
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.engine import Engine, Generated, Scorer
-from bentsao.inference.opening import EngineName, open_engine
+from bentsao.inference.engine import Engine, EngineName, Generated, Scorer
+from bentsao.inference.engines import vllm_base
+from bentsao.inference.engines.opening import open_engine
 from tests.doubles import END_ID
-from tests.inference import vllm_double
 from tests.inference.bases import tiny_folder
-from tests.inference.test_opening import save_adapter
-from tests.inference.test_transformers_engine import QUESTIONS
+from tests.inference.engines import vllm_double
+from tests.inference.engines.test_opening import save_adapter
+from tests.inference.engines.test_transformers_engine import QUESTIONS
 
 GREEDY = Decoding(max_new_tokens=12)
 
@@ -38,7 +38,7 @@ def adapters(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> list[Pat
 
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> type[vllm_double.LLM]:
-    monkeypatch.setattr(vllm_engine, "_LOADED", [])
+    monkeypatch.setattr(vllm_base, "_LOADED", [])
     return vllm_double.install(monkeypatch)
 
 

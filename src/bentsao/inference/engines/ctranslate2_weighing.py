@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import ctranslate2
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -58,6 +57,8 @@ def _everywhere(model: Any, one: Context, account: Converted) -> NDArray[np.floa
     needed = 2 * 4 * len(one.ids) * account.vocabulary
     if needed > memory(torch.device("cpu"))[0]:
         raise MemoryShortageError(f"内存不足：{len(one.ids)} 个 token 的概率放不下。请用 --engine transformers。")
+    import ctranslate2  # not every machine has it
+
     # By number: as text the ids would be looked up in a vocabulary.
     row = ctranslate2.StorageView.from_array(np.array([list(one.ids)], dtype=np.int32))
     lengths = ctranslate2.StorageView.from_array(np.array([len(one.ids)], dtype=np.int32))

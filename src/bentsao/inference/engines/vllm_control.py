@@ -13,8 +13,8 @@ from torch import Tensor
 from vllm.v1.sample.logits_processor import AdapterLogitsProcessor  # pyright: ignore[reportMissingImports]
 
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.transformers_engine import repetition_control
-from bentsao.inference.vllm_engine import CONTROL
+from bentsao.inference.engines.transformers_engine import repetition_control
+from bentsao.inference.engines.vllm_engine import CONTROL
 
 Control = Callable[[Sequence[int], Tensor], Tensor]
 """The ids of the answer so far and the logits of the next token, [words] → the logits as they shall count."""

@@ -230,6 +230,6 @@ def install(patch: pytest.MonkeyPatch) -> type[LLM]:
         for key, value in contents.items():
             setattr(module, key, value)
         patch.setitem(sys.modules, name, module)
-    patch.delitem(sys.modules, "bentsao.inference.vllm_control", raising=False)
+    patch.delitem(sys.modules, "bentsao.inference.engines.vllm_control", raising=False)
     patch.setattr(LLM, "opened", [], raising=False)
     return LLM

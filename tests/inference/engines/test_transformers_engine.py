@@ -14,7 +14,7 @@ from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import MemoryShortageError
-from bentsao.inference.transformers_engine import TextStream, TransformersEngine, context_of
+from bentsao.inference.engines.transformers_engine import TextStream, TransformersEngine, context_of
 from tests.doubles import END_ID, KINDS, TEMPLATE, TURN_END_ID, Kind, tiny_model
 from tests.inference.bases import tiny_base
 

@@ -12,11 +12,11 @@ from bentsao.core.files import write_json
 from bentsao.core.formats import FILE_NAME, FORMATS, from_base
 from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids
-from bentsao.inference.ctranslate2_engine import CTranslate2Engine
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine
-from bentsao.inference.opening import open_engine
-from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.inference.engines.ctranslate2_engine import CTranslate2Engine
+from bentsao.inference.engines.opening import open_engine
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.models import machine
 from bentsao.models.loading import load_base
 from tests.doubles import TEMPLATE, tiny_base_folder

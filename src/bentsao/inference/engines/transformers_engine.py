@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -19,12 +20,18 @@ from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
-from bentsao.inference.streaming import RowText
-from bentsao.inference.weighing import weigh
-from bentsao.models.loading import context_of
+from bentsao.inference.engines.chosen import ChosenModel, Wanted
+from bentsao.inference.engines.streaming import RowText
+from bentsao.inference.engines.weighing import weigh
+from bentsao.models.loading import Base, context_of
 
-if TYPE_CHECKING:
-    from bentsao.models.loading import Base
+
+def open_model(model: ChosenModel, wanted: Wanted) -> TransformersEngine:
+    """The engine for a chosen model. Errors as `load_base`."""
+    loaded = model.load(wanted)
+    tokens, chosen = model.dress(loaded.tokens, loaded.default_format)
+    name = model.name("transformers", wanted.quantization or str(loaded.dtype).removeprefix("torch."))
+    return TransformersEngine(replace(loaded, tokens=tokens), chosen, name=name)
 
 
 class TransformersEngine:

@@ -11,18 +11,18 @@ from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import FORMATS, from_base
 from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids
-from bentsao.inference import ctranslate2_engine, ctranslate2_model
-from bentsao.inference.ctranslate2_engine import CTranslate2Engine
-from bentsao.inference.ctranslate2_model import best_threads
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, MemoryShortageError
-from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.inference.engines import ctranslate2_engine, ctranslate2_model
+from bentsao.inference.engines.ctranslate2_engine import CTranslate2Engine
+from bentsao.inference.engines.ctranslate2_model import best_threads
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.models.converting import convert
 from bentsao.models.fetching import locate
 from bentsao.models.loading import load_base
 from tests.doubles import END_ID, TEMPLATE, TURN_END_ID, Kind
 from tests.inference.bases import tiny_folder
-from tests.inference.test_transformers_engine import QUESTIONS, exchange, log_probability
+from tests.inference.engines.test_transformers_engine import QUESTIONS, exchange, log_probability
 
 KINDS: tuple[Kind, ...] = ("llama", "gemma3", "bloom", "qwen3")
 GREEDY = Decoding(max_new_tokens=24)

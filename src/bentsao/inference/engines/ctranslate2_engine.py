@@ -18,17 +18,16 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any
 
-import ctranslate2
 import torch
 
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
-from bentsao.inference.ctranslate2_model import best_threads, open_generator
-from bentsao.inference.ctranslate2_weighing import weigh
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated, MemoryShortageError, Weight, check_prompts
-from bentsao.inference.streaming import RowText
+from bentsao.inference.engines.ctranslate2_model import best_threads, open_generator
+from bentsao.inference.engines.ctranslate2_weighing import weigh
+from bentsao.inference.engines.streaming import RowText
 from bentsao.models.converting import Converted
 from bentsao.models.machine import memory
 from bentsao.models.tokens import HFTokens
@@ -147,6 +146,8 @@ class CTranslate2Engine:
         if decoding.temperature == 0:
             yield self._model
             return
+        import ctranslate2  # not every machine has it
+
         ctranslate2.set_random_seed(decoding.seed % _SEEDS)
         yield open_generator(self._folder, self._account.precision, self._threads)
 
