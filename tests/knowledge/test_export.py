@@ -33,7 +33,7 @@ def exported(folder: Path, form: str, name: str, *rows: Row) -> Path:
 def differences(folder: Path, *files: Path) -> list[str]:
     """What differs between the knowledge base in the folder and one made of these files."""
     for file in files:
-        put(folder / "back.sqlite", file.name, *READERS[detect(file)](file))
+        put(folder / "back.sqlite", file.name, *READERS[detect(file)].read(file))
     with (
         KnowledgeBase.open(folder / "kb.sqlite") as kb,
         KnowledgeBase.open(folder / "back.sqlite") as back,
