@@ -7,19 +7,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.verbs import verb
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from bentsao.models.adapter_comparing import Difference, LayerDifference
     from bentsao.models.adapter_inspecting import Inspected
 
-app = App(name="adapters", help="适配器：查看、转换旧格式、叠成一个、比较。")
+app = verb("adapters", "适配器：查看、转换旧格式、叠成一个、比较。")
 
 AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
 Name = Annotated[Path, Parameter(help="适配器目录、Hugging Face 编号，或叠起来的几个（A+B、0.7*A+0.3*B）")]
@@ -32,7 +33,14 @@ def inspect(
     base: Annotated[str | None, Parameter(help="与这个基座对照（只读它的配置，不读权重）")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """查看适配器：配置、权重、可能的基座，以及每一处问题。有问题时退出码为 1。"""
+    """查看适配器：配置、权重、可能的基座，以及每一处问题。有问题时退出码为 1。
+
+    例：
+
+        bentsao adapters inspect runs/my
+
+        bentsao adapters inspect 别处的适配器 --base huggyllama/llama-7b
+    """
     from bentsao.models.adapter_inspecting import inspect_adapter
     from bentsao.models.adapter_places import place
     from bentsao.models.fetching import locate
@@ -54,7 +62,12 @@ def convert(
     out: Annotated[Path, Parameter(help="写到这个新目录")],
     alpha: Annotated[float | None, Parameter(help="补上丢了的 lora_alpha（原项目与 alpaca-lora 是 16）")] = None,
 ) -> None:
-    """把旧版 PEFT（如 0.3）的适配器转成今天的写法：pickle → safetensors，按权重补上丢了的 r 与 target_modules。"""
+    """把旧版 PEFT（如 0.3）的适配器转成今天的写法：pickle → safetensors，按权重补上丢了的 r 与 target_modules。
+
+    例：
+
+        bentsao adapters convert 旧的适配器 --out runs/new --alpha 16
+    """
     from bentsao.models.adapter_places import convert_folder, place
 
     _check_new(out)
@@ -77,7 +90,9 @@ def merge(
 
     秩拼接在一起，结果与原来的和完全相等。要合并进基座，请用 bentsao export。
 
-    例：bentsao adapters merge runs/a runs/b --weights 0.7 0.3 --out runs/ab
+    例：
+
+        bentsao adapters merge runs/a runs/b --weights 0.7 0.3 --out runs/ab
     """
     from bentsao.models.adapter_places import combine_folders, settle
 
@@ -101,7 +116,12 @@ def diff(
     layers: Annotated[int, Parameter(help="列出差别最大的几层；0 为全部")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """比较两个适配器：配置的不同，与各层改动 B·A 的大小、差与夹角。"""
+    """比较两个适配器：配置的不同，与各层改动 B·A 的大小、差与夹角。
+
+    例：
+
+        bentsao adapters diff runs/a runs/b
+    """
     from bentsao.models.adapter_comparing import compare_adapters
     from bentsao.models.adapter_places import settle
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -15,11 +15,12 @@ from bentsao.apps.commands.grounded import GROUNDING, Grounding, opened_answerer
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import Kb, opened
+from bentsao.apps.commands.verbs import verb
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.grounding import Score, figures
 
-app = App(name="experiment", help="实验：从知识库到带区间的结果，一条命令。")
+app = verb("experiment", "实验：从知识库到带区间的结果，一条命令。")
 
 
 @app.command(name="knowledge-tuning")

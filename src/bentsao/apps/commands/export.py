@@ -49,7 +49,9 @@ def export(
     hf：Hugging Face 目录；llama：consolidated.00.pth；ct2-*：CTranslate2；gguf-*：llama.cpp 与 Ollama。
     合并逐个权重进行，内存只需最大的一个权重；中断后再运行，写好的分片不会重写。核对不过时退出码为 1。
 
-    例：bentsao export gguf-q4_k_m --adapter runs/my --out my-gguf
+    例：
+
+        bentsao export gguf-q4_k_m --adapter runs/my --out my-gguf
     """
     from bentsao.models.exporting.exporting import Target
     from bentsao.models.exporting.exporting import export as write

@@ -66,6 +66,12 @@ def infer(
     """让微调后的模型（或未微调的基座）回答问题。
 
     中断后再次运行同一命令即可继续，已有的回答不会重问。
+
+    例：
+
+        bentsao infer questions.json --adapter runs/llama-med --out answers.jsonl
+
+        bentsao infer --adapter runs/llama-med --question 小孩发烧怎么办
     """
     if question is not None and (source is not None or out is not None or text is not None):
         raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件、--out 或 --text 同用。请去掉其中之一。")

@@ -6,12 +6,13 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from bentsao.apps.commands import kb_reports as reports
 from bentsao.apps.commands import kb_views as views
 from bentsao.apps.commands.kb_import import Json, import_, remove
 from bentsao.apps.commands.opening import Kb, opened, typed
+from bentsao.apps.commands.verbs import verb
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.core.files import write_text
 from bentsao.knowledge import contents
@@ -23,7 +24,7 @@ from bentsao.knowledge.schema import attribute_of
 from bentsao.knowledge.stats import statistics
 from bentsao.knowledge.store import Entity, KnowledgeBase
 
-app = App(name="kb", help="知识库：导入、查看、检索、检查、比较、导出。")
+app = verb("kb", "知识库：导入、查看、检索、检查、比较、导出。")
 
 Limit = Annotated[int, Parameter(name="--limit", help="最多列出几条；0 为全部（--json 总是全部）")]
 
