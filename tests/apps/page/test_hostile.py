@@ -60,7 +60,7 @@ def test_a_question_that_is_too_long_is_not_kept(service: Service) -> None:
 def test_ratings_do_not_fill_the_disk(tmp_path: Path) -> None:
     feedback = Feedback(tmp_path / "ratings.jsonl", largest=2000)
     talk = Talk(id="a", turns=(Turn(question="问" * 100, model="m", text="答" * 100, rating=1),))
-    with pytest.raises(ConfigError, match="写满"):
+    with pytest.raises(ConfigError, match="已满"):
         for _ in range(100):
             feedback.keep(talk)
     assert (tmp_path / "ratings.jsonl").stat().st_size < 4000

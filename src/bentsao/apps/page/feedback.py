@@ -42,7 +42,5 @@ class Feedback:
         }
         with self._lock, self._path.open("a", encoding="utf-8", newline="\n") as out:
             if out.tell() > self._largest:
-                raise ConfigError(
-                    f"评价已写满 {self._largest / 1e6:.0f} MB，不再记录。请管理员移走 {self._path.name}。"
-                )
+                raise ConfigError(f"评价已满 {self._largest / 1e6:.0f} MB，不再记录。请管理员移走 {self._path.name}。")
             out.write(json.dumps(row, ensure_ascii=False) + "\n")
