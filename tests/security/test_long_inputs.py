@@ -10,6 +10,8 @@ import pytest
 from bentsao.inference.safety import caution, look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.linking.stretches import Stretches, codes_of
+from bentsao.knowledge.verify import KnownNames, verify
+from tests.knowledge.verifying import MIGRAINE
 
 NAMES = ("布洛芬", "偏头痛", "发热", "头痛", "糖尿病", "头部CT")
 REPEATED = (
@@ -69,3 +71,13 @@ def test_no_text_is_slow_to_look_at(piece: str) -> None:
     text = (piece * LENGTH)[:LENGTH]
     assert seconds(lambda: look(text)) < 2
     assert seconds(lambda: caution(text)) < 2
+
+
+@pytest.mark.parametrize(
+    "piece", ("恶心、", "布洛芬和", "偏头痛会恶心", "口服0.5g", "每日3次，", "不是", "（", "1-", "\n")
+)
+def test_no_text_is_slow_to_verify(piece: str) -> None:
+    """An answer of 1,024 tokens is some 2,000 characters."""
+    text = (piece * 2000)[:2000]
+    names = KnownNames(["布洛芬", "偏头痛", "恶心", "脑梗死"])
+    assert seconds(lambda: verify(text, MIGRAINE, vocabulary=names)) < 2
