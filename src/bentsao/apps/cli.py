@@ -10,10 +10,10 @@ from typing import NoReturn
 
 import cyclopts
 from rich.console import Console
-from rich.markup import escape
 
 from bentsao import __version__
 from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import BentsaoError
 
 COMMANDS = {
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False).print(f"[bold red]错误：[/]{escape(message)}", soft_wrap=True)
+    Console(stderr=True, highlight=False).print(f"[bold red]错误：[/]{plain_markup(message)}", soft_wrap=True)
     sys.exit(2)
 
 

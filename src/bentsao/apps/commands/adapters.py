@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
 from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import plain_markup, printable
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def convert(
     _check_new(out)
     notes = convert_folder(place(adapter, report), out, alpha)
     for note in notes or ["没有需要改的，照样写了一份"]:
-        print(f"- {note}")
+        print(printable(f"- {note}"))
     print(f"写好了：{out}")
 
 
@@ -138,7 +138,7 @@ def _check_new(out: Path) -> None:
 
 
 def _show(found: Inspected) -> None:
-    table = Table(title=escape(found.folder), show_header=False)
+    table = Table(title=plain_markup(found.folder), show_header=False)
     kinds = "、".join(f"{kind} × {count}" for kind, count in found.dtypes.items())
     ranks = "、".join(f"{rank}（{count} 层）" for rank, count in found.ranks.items())
     rows = {
@@ -155,11 +155,11 @@ def _show(found: Inspected) -> None:
     }
     for label, value in rows.items():
         if value:
-            table.add_row(label, escape(str(value)))
+            table.add_row(label, plain_markup(str(value)))
     console = Console(highlight=False)
     console.print(table)
     for fault in found.faults:
-        console.print(f"[bold red]问题[/] {escape(fault)}", soft_wrap=True)
+        console.print(f"[bold red]问题[/] {plain_markup(fault)}", soft_wrap=True)
 
 
 def _show_difference(found: Difference, most: int) -> None:
@@ -167,7 +167,7 @@ def _show_difference(found: Difference, most: int) -> None:
     if found.config:
         table = Table("配置", "甲", "乙", title="配置的不同")
         for key, a, b in found.config:
-            table.add_row(escape(key), escape(a), escape(b))
+            table.add_row(plain_markup(key), plain_markup(a), plain_markup(b))
         console.print(table)
     table = Table("层", "甲的大小", "乙的大小", "差的大小", "余弦", title="改动 s·BA 的 Frobenius 范数")
     for layer in [*sorted(found.layers, key=lambda layer: -layer.apart)[:most], found.total]:
@@ -181,12 +181,12 @@ def _show_difference(found: Difference, most: int) -> None:
         ("整层保存而不同", found.whole),
     ):
         if names:
-            print(f"{label}：{len(names)} 个（例如 {names[0]}）")
+            print(printable(f"{label}：{len(names)} 个（例如 {names[0]}）"))
 
 
 def _cells(layer: LayerDifference) -> list[str]:
     alike = "—" if layer.alike is None else f"{layer.alike:.4f}"
-    return [escape(layer.layer), f"{layer.a:.4g}", f"{layer.b:.4g}", f"{layer.apart:.4g}", alike]
+    return [plain_markup(layer.layer), f"{layer.a:.4g}", f"{layer.b:.4g}", f"{layer.apart:.4g}", alike]
 
 
 def _print_json(value: Any) -> None:

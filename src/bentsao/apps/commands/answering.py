@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from bentsao.apps.terminal import printable
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Alarm, Message
 from bentsao.inference.decoding import Decoding
@@ -127,7 +128,7 @@ GREEDY = Decoding()
 
 def report(line: str) -> None:
     """A line to standard error; warnings in a colour that is seen."""
-    Console(stderr=True).print(line, style="bold yellow" if line.startswith("警告") else "dim", markup=False)
+    Console(stderr=True).print(printable(line), style="bold yellow" if line.startswith("警告") else "dim", markup=False)
 
 
 def warn(alarm: Alarm | None) -> None:
@@ -144,13 +145,3 @@ def warn_before(question: str, history: Sequence[str] = ()) -> None:
 def cautions(question: str) -> str:
     """What to bear in mind with the answer, on lines of its own; empty for most questions."""
     return "".join(f"\n提醒：{line}" for line in caution(question))
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which could rewrite what stands on a terminal."""
-    return text.translate(_CONTROLS)
-
-
-_CONTROLS: Mapping[int, str] = {
-    code: "\ufffd" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"
-}

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
 from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import read_json
 
@@ -62,7 +62,7 @@ def list_bases(*, as_json: AsJson = False) -> None:
         marks = " ".join(filter(None, [base.start, "…", *base.ends]))
         size_of = " / ".join(f"{count / 1e9:.1f}" for count in memory[name].values())
         kind = base.format or ("plain" if name == "embedded" else "base")
-        use.add_row(name, kind, escape(marks), " ".join(base.targets), size_of, base.notes)
+        use.add_row(name, kind, plain_markup(marks), " ".join(base.targets), size_of, base.notes)
     Console().print(use)
 
 
@@ -101,9 +101,9 @@ def check_base(
         console = Console(highlight=False)
         for finding in findings:
             label, style = LEVELS[finding.level]
-            console.print(f"[{style}]{label}[/] {escape(finding.what)}", soft_wrap=True)
+            console.print(f"[{style}]{label}[/] {plain_markup(finding.what)}", soft_wrap=True)
             if finding.do:
-                console.print(f"     → {escape(finding.do)}", soft_wrap=True)
+                console.print(f"     → {plain_markup(finding.do)}", soft_wrap=True)
         warned = sum(finding.level == "warning" for finding in findings)
         print(f"{located.name}：{bad} 个错误，{warned} 个警告。" + ("" if bad else "可以使用。"))
     if bad:
@@ -188,7 +188,7 @@ def show_base(
     table = Table(title=str(found["name"]), show_header=False)
     for key, label in LABELS.items():
         if found.get(key) not in (None, [], ""):
-            table.add_row(label, _shown(key, found[key]))
+            table.add_row(label, plain_markup(_shown(key, found[key])))
     Console().print(table)
     if located is None:
         report(f"还不在本机。下载：bentsao bases fetch {name}")

@@ -21,6 +21,7 @@ from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import opened
 from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import printable
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.scoring import COVERAGE
@@ -114,7 +115,7 @@ def evaluate(
             plan,
             [system.open for system in systems],
             lambda title: _Teller(bar, title),
-            lambda line: bar.console.print(line, style="dim", markup=False),
+            lambda line: bar.console.print(printable(line), style="dim", markup=False),
         )
     _write(out, found, console, json=json)
 

@@ -16,10 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, printable, report, warn_before
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, report, warn_before
 from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
 from bentsao.apps.commands.spreading import HERE, Spreading
+from bentsao.apps.terminal import printable
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
@@ -181,7 +182,7 @@ def _with_progress(count: int, ask: Callable[..., list[Answer]]) -> list[Answer]
         try:
             return ask(
                 progress=lambda done, _: bar.update(task, completed=done, whole=int(done)),
-                report=lambda line: bar.console.print(line, style="dim", markup=False),
+                report=lambda line: bar.console.print(printable(line), style="dim", markup=False),
             )
         except KeyboardInterrupt:
             bar.stop()

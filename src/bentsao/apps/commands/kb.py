@@ -13,6 +13,7 @@ from bentsao.apps.commands import kb_views as views
 from bentsao.apps.commands.kb_import import Json, import_, remove
 from bentsao.apps.commands.opening import Kb, opened, typed
 from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import printable
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.core.files import write_text
 from bentsao.knowledge import contents
@@ -105,7 +106,9 @@ def search(
     if json:
         views.print_json({"hits": [hit.model_dump(exclude_none=True) for hit in hits]})
     else:
-        views.display(views.found(hits) if hits else f"没有找到与“{text}”接近的内容。可换一个说法，或少写几个字。")
+        views.display(
+            views.found(hits) if hits else f"没有找到与“{printable(text)}”接近的内容。可换一个说法，或少写几个字。"
+        )
 
 
 @app.command

@@ -8,7 +8,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
+from bentsao.apps.terminal import printable
 from bentsao.evaluation.gaps import Gap
 from bentsao.evaluation.running import Forgetting, Report, Scores
 from bentsao.evaluation.scoring import Measured
@@ -225,7 +227,7 @@ def show(console: Console, report: Report) -> None:
         for place, title in enumerate(grid.head):
             table.add_column(title, justify="left" if place == 0 else "right", overflow="fold")
         for row in grid.rows:
-            table.add_row(*row)
+            table.add_row(*(Text(printable(cell)) for cell in row))
         console.print(table if grid.head else grid.title, markup=False)
         if grid.note:
             console.print(grid.note, style="dim", markup=False)
