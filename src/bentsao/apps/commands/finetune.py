@@ -149,7 +149,9 @@ NO_OVERRIDES, NO_FLAGS = Overrides(), OriginalFlags()
 
 
 def finetune(
-    recipe: Annotated[Path | None, Parameter(help="TOML 配方；不给则用默认值")] = None,
+    recipe: Annotated[
+        Path | None, Parameter(help="配方：TOML 文件，或自带配方的名字（default、knowledge……）；不给则用默认值")
+    ] = None,
     *,
     overrides: Annotated[Overrides, Parameter(name="*", group="设置（覆盖配方）")] = NO_OVERRIDES,
     original: Annotated[OriginalFlags, Parameter(name="*", group="原项目的参数")] = NO_FLAGS,
@@ -160,13 +162,16 @@ def finetune(
 
     被中断的训练再次运行同一命令即可接着跑，之后的损失与没有中断时一样。
 
-    例：bentsao finetune recipes/default.toml --data llama_data.json -o runs/llama-med
+    例：bentsao finetune default --data llama_data.json -o runs/llama-med
     """
     from bentsao.apps.training_view import TrainingView
-    from bentsao.tuning.recipe import load_recipe
+    from bentsao.tuning.recipe import find_recipe, load_recipe
 
     # Keep what scripts read from stdout clean of progress when it is a pipe: all of this is for a person.
     view = TrainingView(Console())
+    if recipe:
+        recipe = find_recipe(recipe)
+        view.note(f"配方 {recipe}")
     first = load_recipe(recipe, overrides.values())
     resolved = load_recipe(recipe, {**original.values(first.data.cutoff, view.note), **overrides.values()})
     if preview and (resolved.method == "dpo" or resolved.data.kind == "text"):
