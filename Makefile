@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 WORKERS ?= 2
 
-.PHONY: setup demo test test-slow check bench clean
+.PHONY: setup demo test test-slow check bench constraints clean
 
 setup: $(READY)
 
@@ -34,6 +34,14 @@ check: setup
 
 bench: setup
 	$(BIN)/python benchmarks/tuning.py
+
+# Versions that stand in the file stay as long as they fit; `make constraints UPGRADE=--upgrade` takes the newest.
+# Every extra but vllm, which would hold others' versions back.
+EXTRAS := gpu export prefer ray serve track dev
+constraints: setup
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.10 $(EXTRAS:%=--extra %) \
+		--strip-extras --no-annotate --custom-compile-command 'make constraints' $(UPGRADE) --output-file constraints.txt
 
 clean:
 	rm -rf demo dist runs .pytest_cache .ruff_cache .hypothesis

@@ -14,7 +14,7 @@ from bentsao.apps.commands.finetune import NO_FLAGS, NO_OVERRIDES
 from bentsao.core.errors import ConfigError
 from bentsao.core.grounding import PARTS
 from bentsao.tuning.checks import refuse_float16
-from bentsao.tuning.recipe import Recipe, load_recipe
+from bentsao.tuning.recipe import RECIPES, Recipe, find_recipe, load_recipe
 from tests.doubles import TEMPLATE, tiny_base_folder
 
 ORIGINAL = [
@@ -78,7 +78,7 @@ def test_anything_in_the_recipe_can_be_set() -> None:
 
 
 def test_the_originals_recipe_file_is_the_original_to_the_letter() -> None:
-    path = Path(__file__).parents[2] / "recipes" / "original.toml"
+    path = RECIPES / "original.toml"
     recipe = load_recipe(path, {})
     data, lora, training = recipe.data, recipe.lora, recipe.training
     assert (data.cutoff, data.validation, data.format, data.too_long) == (256, 500, "med_template", "cut")
@@ -128,11 +128,30 @@ def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_the_default_recipe_file_says_what_is_the_default() -> None:
-    assert load_recipe(Path(__file__).parents[2] / "recipes" / "default.toml", {}) == Recipe()
+    assert load_recipe(RECIPES / "default.toml", {}) == Recipe()
+
+
+@pytest.mark.parametrize("name", ["default", "default.toml", "recipes/default.toml"])
+def test_the_packages_recipes_go_by_name_unless_a_file_of_that_name_is_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_recipe(Path(name)) == RECIPES / "default.toml"
+    own = tmp_path / name
+    own.parent.mkdir(exist_ok=True)
+    own.touch()
+    assert find_recipe(Path(name)) == Path(name)
+
+
+def test_a_recipe_that_is_not_there_is_told_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"defualt.*自带配方的名字：default、full、knowledge"):
+        find_recipe(Path("defualt"))
+    with pytest.raises(ConfigError):
+        find_recipe(tmp_path / "default.toml")
 
 
 def test_the_recipe_of_knowledge_tuning_names_every_part() -> None:
-    path = Path(__file__).parents[2] / "recipes" / "knowledge.toml"
+    path = RECIPES / "knowledge.toml"
     recipe = load_recipe(path, {"data.files": ["grounded.jsonl"], "data.mix": ["instructions.jsonl:0.2"]})
     weights = path.read_text(encoding="utf-8").split("[training.part_weights]")[1]
     assert all(f"\n{part} = " in weights for part in PARTS)

@@ -11,12 +11,14 @@ from threading import Barrier, Lock, Thread
 from typing import Any
 
 import pytest
+from transformers import PreTrainedTokenizerFast
 
 from bentsao.core.errors import MissingError, ModelError
 from bentsao.core.files import read_json
 from bentsao.models import embedded
-from bentsao.models.embedded import ACCOUNT, embedded_base, embedded_folder, fault
-from tests.doubles import tiny_base_folder
+from bentsao.models.embedded import ACCOUNT, embedded_base, embedded_folder, fault, start_with_bos
+from bentsao.models.tokens import HFTokens
+from tests.doubles import START_ID, tiny_base_folder, tiny_tokenizer
 
 Conversion = Callable[[Path], None]
 
@@ -191,3 +193,13 @@ def test_the_real_conversion_changes_nothing(tmp_path: Path):
         converted = AutoModelForCausalLM.from_pretrained(folder)(row).logits
         original = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=gguf.name, dtype=torch.float32)(row).logits
     assert torch.equal(converted, original)
+
+
+def test_the_tokenizer_starts_with_bos_even_where_transformers_forgets_it(tmp_path: Path):
+    tokenizer = tiny_tokenizer(start=False)
+    assert HFTokens(tokenizer).start_ids == ()
+    start_with_bos(tokenizer)
+    tokenizer.save_pretrained(tmp_path)
+    read: Any = PreTrainedTokenizerFast.from_pretrained(tmp_path)
+    assert HFTokens(read).start_ids == (START_ID,)
+    assert read("病", "症")["input_ids"].count(START_ID) == 2

@@ -52,7 +52,6 @@ def main() -> None:
     """The `bentsao` script: errors that are the user's to solve are printed without a traceback, with exit code 2."""
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
-    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
     # Other libraries' advice to developers is no help to users; ours comes as errors and notes.
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)

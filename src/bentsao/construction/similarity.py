@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import sqlite3
+import weakref
 import zlib
 from collections.abc import Iterable
 from functools import cache
@@ -106,6 +107,7 @@ class NearIndex:
         self.threshold = threshold
         self._bands, self._width = _cut(threshold)
         self._db = sqlite3.connect("", isolation_level=None)  # "": a private file that goes when it is closed
+        weakref.finalize(self, self._db.close)
         self._db.execute("PRAGMA journal_mode = OFF")
         self._db.execute("PRAGMA synchronous = OFF")
         self._db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")

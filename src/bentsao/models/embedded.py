@@ -97,11 +97,22 @@ def _convert_package(folder: Path) -> None:
     with tempfile.TemporaryDirectory(dir=folder.parent) as work, _without_bars():
         gguf = _assemble(Path(work))
         tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf.name)
+        start_with_bos(tokenizer)
         tokenizer.save_pretrained(folder)
         model = AutoModelForCausalLM.from_pretrained(
             work, gguf_file=gguf.name, dtype=torch.float32, quantization_config=GgufConfig(dequantize=True)
         )
         model.save_pretrained(folder)
+
+
+def start_with_bos(tokenizer: Any) -> None:
+    """Gemma reads every text behind its BOS. transformers 5.20 forgets that where it reads a GGUF, 5.23 does not."""
+    from tokenizers.processors import TemplateProcessing
+
+    bos = tokenizer.bos_token
+    tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
+        single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, tokenizer.bos_token_id)]
+    )
 
 
 @contextlib.contextmanager

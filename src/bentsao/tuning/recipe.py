@@ -166,6 +166,23 @@ def split_mix(item: str) -> tuple[str, float]:
     return file, value
 
 
+RECIPES = Path(__file__).with_name("recipes")
+"""The recipes that come with the package."""
+
+
+def find_recipe(name: Path) -> Path:
+    """A recipe's file: the one at this path, else the package's own of this name (`default`, `recipes/default.toml`).
+
+    Raises ConfigError where there is neither.
+    """
+    if name.exists() and not name.is_dir():
+        return name
+    if name.parent.name in ("", RECIPES.name) and (own := RECIPES / f"{name.stem}.toml").exists():
+        return own
+    shipped = "、".join(sorted(path.stem for path in RECIPES.glob("*.toml")))
+    raise ConfigError(f"没有配方 {name}。请给出 TOML 文件，或自带配方的名字：{shipped}。")
+
+
 def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
     """A recipe from a TOML file (None: all defaults) with `section.key` overrides on top.
 

@@ -94,8 +94,6 @@ def _reach(address: str) -> None:
 
 
 def _import_ray() -> Any:
-    # Set before Ray is imported, and not only as a default: nothing is told to anybody.
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # of the parts in C++, which write to the terminal
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # else it warns of its own next version
     try:

@@ -149,7 +149,9 @@ NO_OVERRIDES, NO_FLAGS = Overrides(), OriginalFlags()
 
 
 def finetune(
-    recipe: Annotated[Path | None, Parameter(help="TOML 配方；不给则用默认值")] = None,
+    recipe: Annotated[
+        Path | None, Parameter(help="配方：TOML 文件，或自带配方的名字（default、knowledge……）；不给则用默认值")
+    ] = None,
     *,
     overrides: Annotated[Overrides, Parameter(name="*", group="设置（覆盖配方）")] = NO_OVERRIDES,
     original: Annotated[OriginalFlags, Parameter(name="*", group="原项目的参数")] = NO_FLAGS,
@@ -164,13 +166,16 @@ def finetune(
 
         bentsao finetune --data llama_data.json -o runs/llama-med
 
-        bentsao finetune recipes/knowledge.toml --data data/grounded/train.jsonl -o runs/kt
+        bentsao finetune knowledge --data data/grounded/train.jsonl -o runs/kt
     """
     from bentsao.apps.training_view import TrainingView
-    from bentsao.tuning.recipe import load_recipe
+    from bentsao.tuning.recipe import find_recipe, load_recipe
 
     # Keep what scripts read from stdout clean of progress when it is a pipe: all of this is for a person.
     view = TrainingView(Console())
+    if recipe:
+        recipe = find_recipe(recipe)
+        view.note(f"配方 {recipe}")
     first = load_recipe(recipe, overrides.values())
     resolved = load_recipe(recipe, {**original.values(first.data.cutoff, view.note), **overrides.values()})
     if preview and (resolved.method == "dpo" or resolved.data.kind == "text"):
