@@ -74,7 +74,7 @@ def test_no_text_is_slow_to_look_at(piece: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ("恶心、", "布洛芬和", "偏头痛会恶心", "口服0.5g", "每日3次，", "不是", "（", "1-", "\n")
+    "piece", ["恶心、", "布洛芬和", "偏头痛会恶心", "口服0.5g", "每日3次，", "不是", "（", "1-", "\n"]
 )
 def test_no_text_is_slow_to_verify(piece: str) -> None:
     """An answer of 1,024 tokens is some 2,000 characters."""
