@@ -12,7 +12,8 @@ import cyclopts
 from rich.console import Console
 
 from bentsao import __version__
-from bentsao.apps.commands.verbs import verb
+from bentsao.apps.commands.verbs import Line, verb
+from bentsao.apps.help_pages import error_line
 from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import BentsaoError
 
@@ -42,7 +43,10 @@ def build() -> cyclopts.App:
         "bentsao",
         "本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。",
         version=__version__,
+        kind=Line,
     )
+    app.error_formatter = error_line
+    app["--help"].help, app["--version"].help = "显示说明；每个命令都有", "显示版本"
     for place, (name, (where, purpose)) in enumerate(COMMANDS.items()):
         app.command(where, name=name, help=purpose, sort_key=place)
     return app
