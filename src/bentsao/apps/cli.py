@@ -36,15 +36,18 @@ COMMANDS = {
 """The verbs in the order of the work: where each is, and what it is for; add one here."""
 
 
-def build() -> cyclopts.App:
-    """The command line application with all its verbs."""
+def build(*, listing: bool = False) -> cyclopts.App:
+    """The command line application with all its verbs.
+
+    listing: with a line for each verb, for the page that lists them; on a verb's own page its docstring stands instead.
+    """
     app = verb(
         "bentsao",
         "本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。",
         version=__version__,
     )
     for place, (name, (where, purpose)) in enumerate(COMMANDS.items()):
-        app.command(where, name=name, help=purpose, sort_key=place)
+        app.command(where, name=name, help=purpose if listing else None, sort_key=place)
     return app
 
 
@@ -56,7 +59,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
-        build()()
+        build(listing=sys.argv[1:] in ([], ["--help"], ["-h"]))()
     except BentsaoError as error:
         _fail(str(error))
     except BrokenPipeError:

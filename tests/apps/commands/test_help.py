@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from bentsao.apps.cli import COMMANDS
 from tests.command_lines import commands, fault
 
 HELP = {" ".join(path): inspect.getdoc(app.default_command) or "" for path, app in commands()}
@@ -36,17 +37,40 @@ def test_a_wrong_flag_is_a_fault() -> None:
     assert fault("bentsao kb show")
 
 
-@pytest.mark.parametrize("width", [80, 120])
-def test_the_help_page_fits_and_speaks_chinese(width: int) -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "bentsao.apps.cli", "kb", "import", "--help"],
+def page(*words: str, width: int = 80) -> str:
+    return subprocess.run(
+        [sys.executable, "-m", "bentsao.apps.cli", *words, "--help"],
         env={"COLUMNS": str(width), "PATH": "", "PYTHONIOENCODING": "utf-8"},
         capture_output=True,
         text=True,
         check=True,
         encoding="utf-8",
-    )
+    ).stdout
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_help_page_fits_and_speaks_chinese(width: int) -> None:
+    shown = page("kb", "import", width=width)
     for word in ("参数", "选项", "例：", "bentsao kb import disease.csv drug.json --kb my.kb --licence 仅供测试"):
-        assert word in done.stdout
+        assert word in shown
     for word in ("Parameters", "Arguments", "--empty-", '[default: ""]', "[default: False]"):
-        assert word not in done.stdout
+        assert word not in shown
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_the_first_page_says_what_each_verb_is_for(verb: str, first: str) -> None:
+    assert f"{verb} " in first
+    assert COMMANDS[verb][1] in first
+
+
+@pytest.fixture(scope="module")
+def first() -> str:
+    """The page that lists the verbs."""
+    return page(width=120)
+
+
+def test_a_verbs_own_page_has_its_examples() -> None:
+    assert "bentsao finetune knowledge" in page("finetune")
+    shown = page("evaluate")
+    assert "bentsao evaluate choice" in shown
+    assert "打分" in shown, "what its subcommands are for"

@@ -7,8 +7,11 @@ from typing import Any
 from cyclopts import App, Parameter
 
 
-def verb(name: str, purpose: str, *, version: str | None = None) -> App:
-    """An application to put commands into. version: None for one that is part of another."""
+def verb(name: str, purpose: str | None, *, version: str | None = None) -> App:
+    """An application to put commands into.
+
+    purpose: None where a command of its own (`app.default`) says it. version: None for one that is part of another.
+    """
     return App(
         name=name,
         help=purpose,
