@@ -141,7 +141,7 @@ class Turn:
     def _reaches(self, span: tuple[int, int], hit: Hit) -> bool:
         """Whether a word of another time is said of the sign, which may stand some clauses on.
 
-        三年前胸痛，喘不上气 tells of then to its end; what is over with its clause (冠心病病史，胸口疼; 心梗过，胸口疼) does not.
+        三年前胸痛，喘不上气 tells of then to its end; what is over with its clause (冠心病病史，胸口疼) does not.
         """
         if hit.start <= span[0] < hit.end:
             return False
