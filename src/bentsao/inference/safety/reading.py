@@ -19,6 +19,11 @@ _TAKEN_OUT = "\ue0ff"
 _LONGEST = 2000
 """Characters of a turn that are read from its beginning, and from its end. Longer turns are papers, not calls."""
 
+_CLAUSE = 60
+"""Characters of a clause that are searched for a denial. Without an end to it, a text of nothing but signs costs the
+square of its length.
+"""
+
 _PREVENTED = re.compile("(?:预防|防止|避免|以防|谨防)$")
 """What stands right before a sign that nobody has, whatever else is said of today."""
 
@@ -51,6 +56,7 @@ class Turn:
     lists: Lists
     earlier: Sequence[Turn] = ()
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
+    _denied: dict[int, bool] = field(default_factory=dict[int, bool])
 
     def __post_init__(self) -> None:
         said = self.said if len(self.said) <= 2 * _LONGEST else f"{self.said[:_LONGEST]}\n{self.said[-_LONGEST:]}"
@@ -117,10 +123,12 @@ class Turn:
         )
 
     def _is_denied(self, hit: Hit) -> bool:
-        before = self.text[self._start(hit.start, CLAUSE_ENDS) : hit.start]
-        before = self.lists.not_denied.sub(lambda found: _TAKEN_OUT * len(found.group()), before)
-        after = self.text[hit.end : self._end(hit.end, CLAUSE_ENDS)]
-        return bool(self.lists.denied.search(before)) or bool(self.lists.gone.match(after))
+        if hit.start not in self._denied:
+            before = self.text[max(self._start(hit.start, CLAUSE_ENDS), hit.start - _CLAUSE) : hit.start]
+            before = self.lists.not_denied.sub(lambda found: _TAKEN_OUT * len(found.group()), before)
+            self._denied[hit.start] = self.lists.denials.reach_the_end(before)
+        after = self.text[hit.end : min(self._end(hit.end, CLAUSE_ENDS), hit.end + _CLAUSE)]
+        return self._denied[hit.start] or bool(self.lists.gone.match(after))
 
     def _is_past(self, hit: Hit) -> bool:
         start, end = self._start(hit.start, SENTENCE_ENDS), self._end(hit.end, SENTENCE_ENDS)
