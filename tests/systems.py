@@ -216,7 +216,10 @@ def gemma3(folder: Path) -> Path:
 
 
 def internlm3(folder: Path) -> Path:
-    """Comes with remote code, which its own class makes needless. transformers 5.20, the last for Python 3.10, has none."""
+    """Comes with remote code, which its own class makes needless.
+
+    transformers 5.20, the last for Python 3.10, has no such class.
+    """
     if not hasattr(hf, "InternLM3ForCausalLM"):
         pytest.skip(f"transformers {hf.__version__} has no InternLM3")
     words = _write_sentencepiece(folder, CHATML, ["<|im_start|>", "<|im_end|>"])
