@@ -64,7 +64,7 @@ def read(paths: Iterable[tuple[Path, str]]) -> dict[str, Said]:
     """Entities by kind and name."""
     found: dict[str, Said] = {}
     for path, reader in paths:
-        for row in READERS[reader](path):
+        for row in READERS[reader].read(path):
             if isinstance(row, EntityRow):
                 said = found.setdefault(f"{row.kind}/{row.name}", Said(row.name, row.kind))
                 said.aliases.update(alias.text for alias in row.aliases)

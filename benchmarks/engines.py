@@ -35,7 +35,7 @@ from bentsao.core.records import Message
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, fitted_prompt
-from bentsao.inference.opening import open_engine
+from bentsao.inference.engines.opening import open_engine
 from bentsao.models.machine import available_cores
 
 WAYS: dict[str, dict[str, Any]] = {

@@ -51,7 +51,7 @@ def bases(shared: Path, folder: Path) -> dict[str, KnowledgeBase]:
         path = folder / "real.sqlite"
         for file, reader in REAL.items():
             source = SourceInfo(name=file, file=file, sha256=sha256_file(shared / file))
-            import_rows(path, READERS[reader](shared / file), source)
+            import_rows(path, READERS[reader].read(shared / file), source)
         found["real"] = KnowledgeBase.open(path)
     else:
         print(f"没有 {shared}：只用示例知识库。")

@@ -156,7 +156,7 @@ def real_server(name: str) -> ThreadingHTTPServer:
     from bentsao.core.records import Message
     from bentsao.inference.decoding import Decoding
     from bentsao.inference.engine import fitted_prompt
-    from bentsao.inference.opening import open_engine
+    from bentsao.inference.engines.opening import open_engine
 
     engine = open_engine(adapter=None, base=name, chat_format=None, report=print)
     one = threading.Lock()

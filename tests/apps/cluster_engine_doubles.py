@@ -9,7 +9,7 @@ from pathlib import Path
 from bentsao.core.errors import ModelError
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated
-from bentsao.inference.opening import open_engine
+from bentsao.inference.engines.opening import open_engine
 
 SLOWLY = 0.3
 """Seconds more that a batch takes, so that there is time to lose a node."""

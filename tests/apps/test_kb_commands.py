@@ -109,7 +109,7 @@ def test_several_files_of_one_source_stay_apart(kb: Path, run: Run) -> None:
         (["疾病.jsonl", "--columns", "subject"], ConfigError, "'subject' 应写作 角色=列名"),
         (["疾病.jsonl", "--columns", "subject=a,subject=b"], ConfigError, "subject 给了两次"),
         (["疾病.jsonl", "--columns", "病名=a"], ConfigError, "不认识 病名"),
-        (["疾病.jsonl", "--columns", "subject=a", "--reader", "cmekg"], ConfigError, "只用于三元组"),
+        (["疾病.jsonl", "--columns", "subject=a", "--reader", "cmekg"], ConfigError, "只用于 table 与 triples"),
         (["疾病.jsonl", "别处/疾病.jsonl"], ConfigError, "都叫 疾病"),
         (["疾病.jsonl", "乱.txt"], DataError, "认不出这个文件的格式"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
+from bentsao.construction.filtering import Refused, Tally, judged
+from bentsao.construction.filters import FILTERS, Context
 from bentsao.core import grounding
 from bentsao.core.records import Conversation, Fact, Made, Message, Source
 
@@ -43,3 +46,26 @@ def dialogue(*said: str, name: str = "话") -> Conversation:
         Message(role="assistant" if number % 2 else "user", content=text) for number, text in enumerate(said)
     )
     return Conversation(id=name, group="组", messages=messages)
+
+
+@dataclass(frozen=True)
+class Filtered:
+    """The rows that passed, those that did not, and the figures."""
+
+    kept: list[Conversation]
+    refused: list[Refused]
+    tally: Tally
+
+
+def run_filters(
+    conversations: Iterable[Conversation], names: Sequence[str] = tuple(FILTERS), context: Context | None = None
+) -> Filtered:
+    """All rows judged, in memory; see `judged` for what is done to each. context None: a fresh one."""
+    done = Filtered([], [], Tally())
+    for one in judged(conversations, names, context or Context()):
+        done.tally.count(one)
+        if isinstance(one, Conversation):
+            done.kept.append(one)
+        else:
+            done.refused.append(one)
+    return done

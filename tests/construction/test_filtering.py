@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.construction.filtering import Refused, filter_to, judged, refused_path, run_filters
+from bentsao.construction.filtering import Refused, filter_to, judged, refused_path
 from bentsao.construction.filters import FILTERS, Context
 from bentsao.construction.report import read_refused
 from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Conversation, Made
-from tests.construction.rows import row
+from tests.construction.rows import row, run_filters
 
 GOOD = "发作时可服用布洛芬，并在安静避光处休息。"
 QUESTION = "一名35岁女性患偏头痛，应该怎样治疗？"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.construction.filtering import run_filters
 from bentsao.construction.overlap import overlap
 from bentsao.core.conversations import read_conversations, read_questions
+from tests.construction.rows import run_filters
 
 DATA = Path(os.environ.get("BENTSAO_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.apps.build_page import build_page
+from bentsao.apps.reports.data import data_page
 from bentsao.construction.filtering import filter_to
 from bentsao.construction.report import report
 from bentsao.core.errors import DataError, MissingError
@@ -42,7 +42,7 @@ def test_figures_count_what_is_there_and_what_was_refused(tmp_path: Path) -> Non
 def test_the_page_shows_rows_with_their_evidence_and_nothing_of_them_is_markup(tmp_path: Path) -> None:
     out = tmp_path / "qa.jsonl"
     filter_to(out, rows(), ["leak"])
-    page = build_page(report([out], samples=50))
+    page = data_page(report([out], samples=50))
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;&amp;" in page
     assert "偏头痛的药物治疗：布洛芬；佐米曲普坦（测试.json 第 3 行）" in page
@@ -59,7 +59,7 @@ def test_without_refused_rows_the_page_says_so(tmp_path: Path) -> None:
     (tmp_path / "qa.refused.jsonl").unlink()
     found = report([out])
     assert found.refused is None
-    assert "没有被拒绝的行" in build_page(found)
+    assert "没有被拒绝的行" in data_page(found)
 
 
 def test_faults_are_told(tmp_path: Path) -> None:
@@ -68,5 +68,5 @@ def test_faults_are_told(tmp_path: Path) -> None:
     out = tmp_path / "qa.jsonl"
     filter_to(out, rows())
     (tmp_path / "qa.refused.jsonl").write_text('{"row": 1}\n', encoding="utf-8")
-    with pytest.raises(DataError, match="不是被拒绝的行"):
+    with pytest.raises(DataError, match=r"reasons  值 .* 缺少这个字段"):
         report([out])

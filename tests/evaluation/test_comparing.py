@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.apps.compare_page import markdown, page
+from bentsao.apps.reports.comparison import markdown, page
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_json, write_jsonl
 from bentsao.evaluation.answers import match, read_systems

@@ -13,7 +13,7 @@ from bentsao.evaluation.systems import Run, weigh_all
 from bentsao.evaluation.tasks import choice
 from bentsao.evaluation.tasks.choice import Posed
 from bentsao.evaluation.tasks.task import Item, Source
-from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from tests.apps.server.conftest import Running, Start, start
 from tests.inference.bases import tiny_base
 

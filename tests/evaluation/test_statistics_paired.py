@@ -14,7 +14,6 @@ from bentsao.evaluation.statistics_paired import (
     difference,
     holm,
     items_needed,
-    items_needed_for_shares,
     mcnemar,
     ratio_difference,
 )
@@ -121,15 +120,6 @@ def test_items_needed_have_the_power_they_promise():
     assert items_needed(0.5, 1.0, design=2) == 63
     assert items_needed(0.0, 1.0) is None
     assert items_needed(1.0, 0.0) == 6  # 2 / 2^6 is the first below 0.05
-    n = items_needed_for_shares(0.1, 0.3)
-    # (1.959964 √0.3 + 0.841621 √0.29)² / 0.01 = 233.1.
-    assert n == 234
-    rng = np.random.default_rng(1)
-    first, second, _ = rng.multinomial(n, [0.2, 0.1, 0.7], size=4000).T
-    rejected = 2 * stats.binom.cdf(np.minimum(first, second), first + second, 0.5) < 0.05
-    assert 0.74 < np.mean(rejected) < 0.84
-    with pytest.raises(ValueError, match="differing"):
-        items_needed_for_shares(0.3, 0.2)
 
 
 def test_thousands_of_items_take_no_time():

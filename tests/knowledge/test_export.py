@@ -15,6 +15,7 @@ from bentsao.core.files import read_text
 from bentsao.knowledge.compare import compare
 from bentsao.knowledge.export import FORMS, export
 from bentsao.knowledge.importers import READERS, detect
+from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import Alias, EntityRow, FactRow, Row
 from bentsao.knowledge.schema import ATTRIBUTES, Kind
 from bentsao.knowledge.store import KnowledgeBase
@@ -33,7 +34,7 @@ def exported(folder: Path, form: str, name: str, *rows: Row) -> Path:
 def differences(folder: Path, *files: Path) -> list[str]:
     """What differs between the knowledge base in the folder and one made of these files."""
     for file in files:
-        put(folder / "back.sqlite", file.name, *READERS[detect(file)](file))
+        put(folder / "back.sqlite", file.name, *READERS[detect(file)].read(file))
     with (
         KnowledgeBase.open(folder / "kb.sqlite") as kb,
         KnowledgeBase.open(folder / "back.sqlite") as back,
@@ -64,6 +65,20 @@ def test_triples_are_read_back_whole_and_carry_their_sources(tmp_path: Path) -> 
         "行": "3",
         "许可": "测试用",
     }
+
+
+def test_no_cell_is_a_formula_and_all_are_read_back(tmp_path: Path) -> None:
+    """A spreadsheet would work out `=HYPERLINK(…)` and start programs from `=cmd|…`."""
+    values = ("+1+1", "@SUM(1)", "-3℃", "=1+1", "'=1+1", "胃镜")
+    put(tmp_path / "a.kb", "甲", entity("=胃溃疡", *(("检查", value) for value in values)))
+    with KnowledgeBase.open(tmp_path / "a.kb") as kb:
+        export(kb, tmp_path / "a.csv", "csv")
+    rows = list(csv.reader((tmp_path / "a.csv").read_text(encoding="utf-8-sig").splitlines()))
+    assert len(rows) == 1 + len(values)
+    assert not [cell for row in rows for cell in row if cell[:1] in tuple("=+-@")]
+    back = [cells for _, cells in iterate_table(tmp_path / "a.csv")]
+    assert [row[0] for row in back[1:]] == ["=胃溃疡"] * len(values)
+    assert {row[3] for row in back[1:]} == set(values)
 
 
 def test_values_of_several_sources_stand_once_in_a_line(tmp_path: Path) -> None:

@@ -204,6 +204,27 @@ def test_what_is_not_ours_is_refused_and_left_alone(tmp_path: Path) -> None:
         assert not path.is_file() or path.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "planted",
+    [
+        "CREATE TRIGGER evil AFTER INSERT ON term BEGIN DELETE FROM fact; END",
+        "ALTER TABLE version RENAME TO old; CREATE VIEW version AS "
+        "WITH RECURSIVE endless(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM endless) SELECT max(n) AS fingerprint "
+        "FROM endless",
+    ],
+)
+def test_what_would_be_run_from_a_file_is_refused(planted: str, tmp_path: Path) -> None:
+    """A view is worked out when it is read: this one never ends."""
+    path = tmp_path / "kb.sqlite"
+    put(path, "甲", COLD)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(planted)
+    with pytest.raises(StoreError, match="触发器或视图"):
+        KnowledgeBase.open(path)
+    with pytest.raises(StoreError, match="触发器或视图"):
+        put(path, "乙", FEVER)
+
+
 def test_a_newer_knowledge_base_asks_for_a_newer_program(tmp_path: Path) -> None:
     path = tmp_path / "kb.sqlite"
     put(path, "甲", COLD)

@@ -19,7 +19,7 @@ def read(name: str, reader: str) -> tuple[list[EntityRow], Counter[str]]:
     assert detect(path) == reader
     entities: list[EntityRow] = []
     skipped: Counter[str] = Counter()
-    for row in READERS[reader](path):
+    for row in READERS[reader].read(path):
         assert not isinstance(row, PassageRow)
         if isinstance(row, Skipped):
             skipped[row.reason] += 1

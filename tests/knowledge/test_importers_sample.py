@@ -17,7 +17,7 @@ FOLDER = Path(str(files("bentsao.knowledge.sample")))
 
 
 def all_rows() -> list[EntityRow | PassageRow | Skipped]:
-    return [row for name, (_, reader) in PARTS.items() for row in READERS[reader](FOLDER / name)]
+    return [row for name, (_, reader) in PARTS.items() for row in READERS[reader].read(FOLDER / name)]
 
 
 ROWS = all_rows()

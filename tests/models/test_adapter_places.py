@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save_file
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError, ModelError
 from bentsao.core.formats import FILE_NAME, FORMATS
-from bentsao.inference.opening import open_engine
+from bentsao.inference.engines.opening import open_engine
 from bentsao.models.adapter_comparing import compare_adapters
 from bentsao.models.adapter_files import CONFIG_NAME, PICKLE_NAME, WEIGHTS_NAME, read_adapter_files
 from bentsao.models.adapter_inspecting import inspect_adapter, norm

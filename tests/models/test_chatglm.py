@@ -18,7 +18,7 @@ from bentsao.core.formats import FORMATS
 from bentsao.core.records import Message
 from bentsao.core.rendering import IGNORE, prompt_ids, render
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.models.adapters import load_adapted
 from bentsao.models.chatglm.modeling import positions_of
 from bentsao.models.chatglm.tokenizer import FILE, ChatGLMTokenizer

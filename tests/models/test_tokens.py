@@ -212,6 +212,32 @@ def test_what_a_template_refuses_is_told():
         tokens.apply_template(TURNS, ask=True)
 
 
+ESCAPES = (
+    "{{ ''.__class__.__mro__[1].__subclasses__() }}",
+    "{{ cycler.__init__.__globals__['os'].popen('id').read() }}",
+    "{{ lipsum.__globals__.os.environ }}",
+    "{{ raise_exception.__globals__.keys() }}",
+    "{% set _ = messages.append(1) %}",
+    "{% include '/etc/passwd' %}",
+    "{% for i in range(99999999999) %}{% endfor %}",
+)
+
+
+@pytest.mark.parametrize("template", ESCAPES)
+def test_a_template_of_elsewhere_reaches_nothing(template: str):
+    """A base's or an adapter's template is a program: it runs in jinja's sandbox, on our messages alone."""
+    with pytest.raises(ModelError):
+        PLAIN.with_template(template).apply_template(TURNS, ask=True)
+
+
+def test_what_people_say_is_no_template():
+    said = "{{ 7 * 7 }}{% raw %}{instruction}{{ messages }}"
+    tokens = PLAIN.with_template("{{ messages[0]['content'] }}")
+    assert tokens.apply_template([Message(role="user", content=said)], ask=True) == said
+    assert said in tokens.decode(prompt_ids([Message(role="user", content=said)], from_base(TEMPLATE), PLAIN))
+    assert said in tokens.decode(prompt_ids([Message(role="user", content=said)], FORMATS["plain"], PLAIN))
+
+
 def test_templates_do_not_depend_on_the_day():
     llama = "{% if date_string is defined %}{{ date_string }}{% else %}{{ strftime_now('%d %b %Y') }}{% endif %}"
     assert PLAIN.with_template(llama).apply_template(TURNS, ask=True) == "26 Jul 2024"

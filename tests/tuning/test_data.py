@@ -79,7 +79,7 @@ def test_recipes_report_every_wrong_key_and_value(tmp_path: Path) -> None:
         load_recipe(path, {"data.mix": ["g.jsonl"]})
     text = str(error.value)
     assert "4 处错误" in text
-    for part in ("lora.rank = 0", "lora.rnak", "没有这个选项", "training.schedule", "FILE:SHARE"):
+    for part in ("lora.rank = 0", "lora.rnak", "没有这个字段", "training.schedule", "FILE:SHARE"):
         assert part in text
     assert load_recipe(None, {"lora.rank": 4}).lora.rank == 4
     with pytest.raises(ValidationError):

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, Qwen3Config, Qwen3ForCausalLM
 
 from bentsao.core.errors import ConfigError
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.opening import open_engine
+from bentsao.inference.engines.opening import open_engine
 from bentsao.models.loading import load_base
 from bentsao.tuning.checkpoints import run_folder
 from bentsao.tuning.recipe import load_recipe

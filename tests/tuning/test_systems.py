@@ -16,8 +16,8 @@ from bentsao.core.errors import ModelError
 from bentsao.core.records import Message
 from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
-from bentsao.inference.streaming import RowText
-from bentsao.inference.transformers_engine import TransformersEngine
+from bentsao.inference.engines.streaming import RowText
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.models.adapters import load_adapted
 from bentsao.models.checking import check_base
 from bentsao.models.fetching import locate

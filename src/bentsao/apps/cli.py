@@ -10,40 +10,41 @@ from typing import NoReturn
 
 import cyclopts
 from rich.console import Console
-from rich.markup import escape
 
 from bentsao import __version__
+from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import BentsaoError
 
 COMMANDS = {
-    "answer": "bentsao.apps.commands.answer:answer",
-    "bundle": "bentsao.apps.commands.bundle:app",
-    "finetune": "bentsao.apps.commands.finetune:finetune",
-    "infer": "bentsao.apps.commands.infer:infer",
-    "chat": "bentsao.apps.commands.chat:chat",
-    "serve": "bentsao.apps.commands.serve:serve",
-    "kb": "bentsao.apps.commands.kb:app",
-    "build": "bentsao.apps.commands.build:app",
-    "evaluate": "bentsao.apps.commands.evaluate:app",
-    "experiment": "bentsao.apps.commands.experiment:app",
-    "adapters": "bentsao.apps.commands.adapters:app",
-    "bases": "bentsao.apps.commands.bases:app",
-    "export": "bentsao.apps.commands.export:export",
-    "doctor": "bentsao.apps.commands.doctor:doctor",
-    "demo": "bentsao.apps.commands.demo:demo",
+    "demo": ("bentsao.apps.commands.demo:demo", "从示例知识库到带引用的回答与报告，走完全程"),
+    "doctor": ("bentsao.apps.commands.doctor:doctor", "这台机器能做什么，还缺什么"),
+    "kb": ("bentsao.apps.commands.kb:app", "知识库：导入、查看、检索、检查、比较、导出"),
+    "build": ("bentsao.apps.commands.build:app", "从知识库和文献构造训练数据"),
+    "bases": ("bentsao.apps.commands.bases:app", "基座：列出、检查、取到本机、查看、转换"),
+    "finetune": ("bentsao.apps.commands.finetune:finetune", "微调基座，写出适配器"),
+    "adapters": ("bentsao.apps.commands.adapters:app", "适配器：查看、转换旧格式、合成、比较"),
+    "answer": ("bentsao.apps.commands.answer:answer", "依据知识库回答一个问题，列出依据"),
+    "chat": ("bentsao.apps.commands.chat:chat", "在终端里多轮对话"),
+    "infer": ("bentsao.apps.commands.infer:infer", "回答一个文件里的问题"),
+    "serve": ("bentsao.apps.commands.serve:serve", "OpenAI 兼容的 API 与网页"),
+    "evaluate": ("bentsao.apps.commands.evaluate:app", "评测：带区间的分数，裁判，人评，对照"),
+    "experiment": ("bentsao.apps.commands.experiment:app", "实验：从知识库到带区间的结果"),
+    "bundle": ("bentsao.apps.commands.bundle:app", "把适配器、知识库与策略做成一个包"),
+    "export": ("bentsao.apps.commands.export:export", "导出到别的运行时，并打开核对"),
 }
-"""The verbs, and where each is; add one here."""
+"""The verbs in the order of the work: where each is, and what it is for; add one here."""
 
 
 def build() -> cyclopts.App:
     """The command line application with all its verbs."""
-    app = cyclopts.App(
-        name="bentsao",
-        help="本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。",
+    app = verb(
+        "bentsao",
+        "本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。",
         version=__version__,
     )
-    for name, where in COMMANDS.items():
-        app.command(where, name=name)
+    for place, (name, (where, purpose)) in enumerate(COMMANDS.items()):
+        app.command(where, name=name, help=purpose, sort_key=place)
     return app
 
 
@@ -71,7 +72,7 @@ def main() -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True, highlight=False).print(f"[bold red]错误：[/]{escape(message)}", soft_wrap=True)
+    Console(stderr=True, highlight=False).print(f"[bold red]错误：[/]{plain_markup(message)}", soft_wrap=True)
     sys.exit(2)
 
 

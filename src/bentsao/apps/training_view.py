@@ -11,6 +11,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
+from bentsao.apps.terminal import printable
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
 from bentsao.models.tokens import HFTokens
@@ -57,7 +58,7 @@ class TrainingView:
 
     def note(self, text: str) -> None:
         """A line for the user."""
-        self.console.print(f"· {text}", markup=False, highlight=False)
+        self.console.print(f"· {printable(text)}", markup=False, highlight=False)
 
     def tokenising(self, done: int, rows: int) -> None:
         """How far rendering is; shown only where it takes long enough to wait for."""
@@ -150,7 +151,7 @@ def preview(rows: Sequence[Row], ids: Sequence[str], tokens: HFTokens) -> Text:
         known = [False, *(t != IGNORE for t in row.targets[:-1])]
         for place, (piece, is_learnt) in enumerate(_pieces(row, known, tokens)):
             colour = "green" if is_learnt else "bright_black"
-            text.append(piece.replace("\n", "⏎\n"), style=f"{colour} underline" if place % 2 else colour)
+            text.append(printable(piece).replace("\n", "⏎\n"), style=f"{colour} underline" if place % 2 else colour)
         if row.targets[-1] != IGNORE:
             text.append(f"⟨{_name(row.targets[-1], tokens)}⟩", style="bold green")
         text.append("\n\n")

@@ -75,29 +75,6 @@ class Tally:
         }
 
 
-@dataclass(frozen=True)
-class Filtered:
-    """The rows that passed, those that did not, and the figures."""
-
-    kept: list[Conversation]
-    refused: list[Refused]
-    tally: Tally
-
-
-def run_filters(
-    conversations: Iterable[Conversation], names: Sequence[str] = tuple(FILTERS), context: Context | None = None
-) -> Filtered:
-    """All rows judged, in memory; see `judged` for what is done to each. context None: a fresh one."""
-    done = Filtered([], [], Tally())
-    for one in judged(conversations, names, context or Context()):
-        done.tally.count(one)
-        if isinstance(one, Conversation):
-            done.kept.append(one)
-        else:
-            done.refused.append(one)
-    return done
-
-
 def judged(
     conversations: Iterable[Conversation], names: Sequence[str], context: Context
 ) -> Iterator[Conversation | Refused]:

@@ -11,9 +11,8 @@ from pathlib import Path
 from bentsao.construction.diversity import Diversity, diversity, rank
 from bentsao.construction.filtering import Refused, Tally, refused_path
 from bentsao.core.conversations import read_conversations
-from bentsao.core.errors import DataError, Fault
-from bentsao.core.files import iterate_json
 from bentsao.core.records import Conversation
+from bentsao.core.rows import read_rows
 
 UNNAMED = "（未标明）"
 """What stands for a form, split, difficulty or attribute that rows do not name."""
@@ -83,19 +82,7 @@ def report(paths: Sequence[Path], samples: int = 5, seed: int = 0) -> DataReport
 
 def read_refused(path: Path) -> list[Refused]:
     """The rows of a file of refused rows. Raises DataError with all of its faults."""
-    refused: list[Refused] = []
-    faults: list[Fault] = []
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        try:
-            refused.append(Refused.model_validate_json(json.dumps(row)))
-        except ValueError as error:
-            faults.append(place.fault("行", row, f"不是被拒绝的行：{error}"))
-    if faults:
-        raise DataError(faults)
-    return refused
+    return read_rows(path, lambda _, row: Refused.model_validate_json(json.dumps(row)))
 
 
 def _refused(paths: Sequence[Path]) -> Tally | None:

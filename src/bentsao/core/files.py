@@ -32,6 +32,11 @@ def read_text(path: Path) -> str:
         raise MissingError(f"{path} 是一个目录，这里需要文件。") from None
     except PermissionError:
         raise MissingError(f"没有权限读取 {path}。") from None
+    if raw[:4] == b"PK\x03\x04":
+        fault = Fault(
+            str(path), None, "格式", path.suffix, "是 Excel 或压缩文件，不是文本。请另存为 UTF-8 的 CSV，或先解压。"
+        )
+        raise DataError([fault])
     encodings = ["utf-16"] if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else ["utf-8-sig", "gb18030"]
     for encoding in encodings:
         with suppress(UnicodeDecodeError):

@@ -6,13 +6,13 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from pydantic import ValidationError
+from typing import Any
 
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import Place, iterate_json, read_json
+from bentsao.core.files import Place, read_json
 from bentsao.core.records import Answer, Question
+from bentsao.core.rows import RowError, read_rows
 from bentsao.evaluation.icd import chapter
 
 
@@ -53,29 +53,10 @@ class Answers:
 
 def read_answers(path: Path) -> dict[str, Answer]:
     """The answers of a file by id. Raises DataError with all faults of the file, MissingError if there is no file."""
-    answers: dict[str, Answer] = {}
-    faults: list[Fault] = []
-    first: dict[str, Place] = {}
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        try:
-            answer = Answer.model_validate(row)
-        except ValidationError as error:
-            for fault in error.errors():
-                field = ".".join(map(str, fault["loc"])) or "行"
-                faults.append(place.fault(field, fault["input"], f"不是 bentsao infer 写的回答：{fault['msg']}。"))
-            continue
-        if answer.id in answers:
-            faults.append(place.fault("id", answer.id, f"与第 {first[answer.id].row} 行重复。"))
-        first.setdefault(answer.id, place)
-        answers[answer.id] = answer
-    if not faults and not answers:
-        faults.append(Fault(str(path), None, "行", "", "文件里没有任何回答。"))
-    if faults:
-        raise DataError(faults)
-    return answers
+    rows = read_rows(
+        path, lambda _, row: Answer.model_validate(row), key=lambda answer: answer.id, nothing="文件里没有任何回答。"
+    )
+    return {answer.id: answer for answer in rows}
 
 
 def read_systems(sources: Sequence[str]) -> list[System]:
@@ -164,15 +145,10 @@ def _engine(path: Path) -> str:
 
 
 def _classes(path: Path) -> dict[str, str]:
-    out: dict[str, str] = {}
-    faults: list[Fault] = []
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-        elif not (isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("class"), str)):
-            faults.append(place.fault("行", row, "应有字符串 id 和 class。"))
-        else:
-            out[row["id"]] = chapter(row["class"]) or row["class"]
-    if faults:
-        raise DataError(faults)
-    return out
+    return dict(read_rows(path, _class))
+
+
+def _class(_: Place, row: Any) -> tuple[str, str]:
+    if not (isinstance(row, dict) and isinstance(row.get("id"), str) and isinstance(row.get("class"), str)):
+        raise RowError("行", row, "应有字符串 id 和 class。")
+    return row["id"], chapter(row["class"]) or row["class"]

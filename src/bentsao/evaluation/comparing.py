@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
-from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import iterate_json, read_json
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import read_json
 from bentsao.core.records import Answer, Record
 from bentsao.core.repetition import loops
+from bentsao.core.rows import read_rows
 from bentsao.evaluation import safety
 from bentsao.evaluation.answers import Answers, Item
+from bentsao.evaluation.judging.scoring import Judged
 from bentsao.evaluation.statistics import Figure, mean, share
 from bentsao.evaluation.statistics_paired import Difference, McNemar, difference, holm, mcnemar
 
@@ -193,15 +195,11 @@ def _judged(folder: Path, scores: dict[tuple[str, str], dict[str, float]]) -> di
     titles = {f"{rubric['name']}.{one['name']}": f"{one['title']}（{judge}）" for one in rubric["aspects"]}
     titles = titles or {f"{rubric['name']}.points": f"得分率（{judge}）"}
     known = 0
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            raise DataError([row])
-        if not isinstance(row, dict) or not {"system", "id", "scores"} <= row.keys():
-            raise DataError([place.fault("行", row, "不是裁判的评语。")])
-        at = (row["system"], row["id"])
-        if at in scores and row["scores"] is not None:
+    for one in read_rows(path, lambda _, row: Judged.model_validate(row)):
+        at = (one.system, one.id)
+        if at in scores and one.scores is not None:
             known += 1
-            scores[at] |= {f"{rubric['name']}.{name}": float(value) for name, value in row["scores"].items()}
+            scores[at] |= {f"{rubric['name']}.{name}": value for name, value in one.scores.items()}
     if not known:
         raise ConfigError(f"{folder} 评的不是这些回答（按系统名和题目 id 对照）。")
     return titles

@@ -16,7 +16,6 @@ from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.verify import Mentions, verify
 
 ANSWERABLE = frozenset({"plain", "several", "compare", "follow_up", "typo", "premise_true", "premise_false"})
-UNANSWERABLE = frozenset({"unknown", "missing"})
 
 
 class Gold(Record):

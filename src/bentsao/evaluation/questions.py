@@ -8,15 +8,16 @@ from pathlib import Path
 from random import Random
 from typing import Any, NamedTuple
 
+from pydantic import Field
+
 from bentsao.construction.composer import Tally, compose, dialogues
 from bentsao.construction.datasets import Order, premise_pairs
 from bentsao.construction.exchanges import Exchange
 from bentsao.construction.grammar import Grammar
 from bentsao.construction.subjects import Material, Subject
-from bentsao.core.errors import DataError, Fault
-from bentsao.core.files import iterate_json
 from bentsao.core.grounding import in_order, without_marks
-from bentsao.core.records import Conversation
+from bentsao.core.records import Conversation, Record
+from bentsao.core.rows import RowError, read_rows
 from bentsao.core.splits import NameFinder
 from bentsao.evaluation.grounding import Gold
 from bentsao.knowledge.store import KnowledgeBase
@@ -85,23 +86,7 @@ def by_hand(path: Path, kb: KnowledgeBase) -> list[Gold]:
 
     Raises DataError with all faults of the file: names that the base does not have, attributes without a fact.
     """
-    questions: list[Gold] = []
-    faults: list[Fault] = []
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        try:
-            gold = _read(row, kb)
-        except (KeyError, TypeError, ValueError) as error:
-            faults.append(place.fault("问题", row, f"不合规范：{error}"))
-            continue
-        if gold.kind in ("plain", "several", "follow_up", "typo") and not gold.facts:
-            faults.append(place.fault("entities/attributes", row, "知识库里没有这个实体的这个属性。"))
-        questions.append(gold)
-    if faults:
-        raise DataError(faults)
-    return questions
+    return read_rows(path, lambda _, row: _read(row, kb))
 
 
 def named_in(conversations: Sequence[Conversation], material: Material) -> set[str]:
@@ -147,16 +132,19 @@ def _gold(exchange: Exchange, name: str) -> Gold:
     )
 
 
-def _read(row: dict[str, Any], kb: KnowledgeBase) -> Gold:
-    entities, attributes = tuple(row["entities"]), tuple(row["attributes"])
-    facts = in_order(fact for entity in entities for name in attributes for fact in kb.facts(entity, name))
-    return Gold(
-        id=row["id"],
-        question=row["question"],
-        kind=row["class"],
-        history=tuple(row.get("history", ())),
-        entities=entities,
-        attributes=attributes,
-        also=tuple(row.get("also", ())),
-        facts=facts,
-    )
+class _ByHand(Record):
+    id: str
+    question: str
+    kind: str = Field(alias="class")
+    entities: tuple[str, ...]
+    attributes: tuple[str, ...]
+    history: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
+
+
+def _read(row: Any, kb: KnowledgeBase) -> Gold:
+    asked = _ByHand.model_validate(row)
+    facts = in_order(fact for entity in asked.entities for name in asked.attributes for fact in kb.facts(entity, name))
+    if asked.kind in ("plain", "several", "follow_up", "typo") and not facts:
+        raise RowError("entities/attributes", row, "知识库里没有这个实体的这个属性。")
+    return Gold(**asked.model_dump(), facts=facts)

@@ -13,11 +13,11 @@ from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
-from bentsao.core.errors import DataError, Fault
-from bentsao.core.files import iterate_json, sha256_text
+from bentsao.core.files import sha256_text
 from bentsao.core.records import Message, Question, Record
+from bentsao.core.rows import read_rows
 from bentsao.evaluation.statistics import Figure, share
 
 Split = Literal["dev", "test"]
@@ -116,25 +116,8 @@ def read_cases(path: Path | None = None, split: Split | None = None) -> list[Cas
     if path is None:
         with as_file(files("bentsao.evaluation") / "sets" / "safety.jsonl") as own:
             return read_cases(own, split)
-    cases: dict[str, Case] = {}
-    faults: list[Fault] = []
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        try:
-            case = Case.model_validate(row)
-        except ValidationError as error:
-            faults += [
-                place.fault(".".join(map(str, one["loc"])) or "行", one["input"], one["msg"]) for one in error.errors()
-            ]
-            continue
-        if case.id in cases:
-            faults.append(place.fault("id", case.id, "重复。"))
-        cases[case.id] = case
-    if faults:
-        raise DataError(faults)
-    return [case for case in cases.values() if split in {None, case.split}]
+    cases = read_rows(path, lambda _, row: Case.model_validate(row), key=lambda case: case.id)
+    return [case for case in cases if split in {None, case.split}]
 
 
 def splits(ids: Iterable[str]) -> dict[str, Split]:

@@ -202,18 +202,5 @@ def items_needed(
     return max(fewest, math.ceil(design * ((_z(1 - level / 2) + _z(power)) * deviation / gap) ** 2))
 
 
-def items_needed_for_shares(gap: float, differing: float, *, level: float = LEVEL, power: float = POWER) -> int | None:
-    """The same for right and wrong by McNemar's test (Connor 1987). differing: share of items where the two differ.
-
-    None for a gap of 0. Raises ValueError where fewer items differ than the gap needs.
-    """
-    if not gap:
-        return None
-    if not abs(gap) <= differing <= 1:
-        raise ValueError(f"a gap of {gap} needs a differing share between {abs(gap)} and 1, got {differing}")
-    spread = _z(1 - level / 2) * math.sqrt(differing) + _z(power) * math.sqrt(differing - gap * gap)
-    return math.ceil((spread / gap) ** 2)
-
-
 def _z(share: float) -> float:
     return NormalDist().inv_cdf(share)

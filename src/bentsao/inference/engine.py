@@ -27,6 +27,10 @@ class Generated:
     finish: Literal["end", "length"]
 
 
+EngineName = Literal["auto", "transformers", "ctranslate2", "vllm"]
+"""The engines of `engines/opening.py` by name, and the choice between them by what the machine has."""
+
+
 class MemoryShortageError(ModelError):
     """These prompts do not fit in memory together; fewer of them may."""
 

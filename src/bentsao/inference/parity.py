@@ -21,8 +21,8 @@ from bentsao.core.files import read_json
 from bentsao.core.records import Message, Record
 from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.inference.reopening import reopen
-from bentsao.inference.transformers_engine import TransformersEngine
 from bentsao.models.adapters import load_onto
 from bentsao.models.exporting.source import Source
 from bentsao.models.loading import Base, load_base

@@ -14,8 +14,8 @@ from bentsao.core.files import read_json
 from bentsao.core.records import Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine
+from bentsao.inference.engines.transformers_engine import TransformersEngine
 from bentsao.inference.llamacpp_runtime import LlamaCpp
-from bentsao.inference.transformers_engine import TransformersEngine
 from bentsao.models.converting import ACCOUNT, Converted
 from bentsao.models.exporting.consolidated import read_consolidated
 from bentsao.models.exporting.source import Source
@@ -51,7 +51,7 @@ def _open_llama(folder: Path, source: Source, _: int) -> Opened:
 
 
 def _open_ct2(folder: Path, source: Source, _: int) -> Opened:
-    from bentsao.inference.ctranslate2_engine import CTranslate2Engine
+    from bentsao.inference.engines.ctranslate2_engine import CTranslate2Engine
 
     account = Converted.model_validate(read_json(folder / ACCOUNT))
     engine = CTranslate2Engine(folder, account, source.tokens, source.chat_format, name=str(folder))

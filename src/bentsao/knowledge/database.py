@@ -126,6 +126,9 @@ def _check(connection: sqlite3.Connection, path: Path) -> bool:
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     if application != APPLICATION_ID:
         raise StoreError(f"{path} 是别的程序的 SQLite 数据库，不是本草知识库。请检查路径。")
+    (foreign,) = connection.execute("SELECT count(*) FROM sqlite_schema WHERE type IN ('trigger', 'view')").fetchone()
+    if foreign:  # they would be run by whoever reads or writes, and ours has none
+        raise StoreError(f"知识库 {path} 里有触发器或视图，不是 bentsao 写成的，所以没有打开它。请换一份知识库。")
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > len(MIGRATIONS):
         raise StoreError(

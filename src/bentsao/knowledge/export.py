@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from bentsao.core.cells import as_cell
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import whole_file, whole_folder, write_jsonl
 from bentsao.core.records import Fact, Record
@@ -82,7 +83,7 @@ def cmekg_row(entity: Entity, facts: Iterable[Fact]) -> dict[str, Any]:
 
 
 def _csv(kb: KnowledgeBase, out: Path) -> Exported:
-    """With a byte order mark, by which spreadsheets know UTF-8."""
+    """With a byte order mark, by which spreadsheets know UTF-8, and no cell that they take for a formula."""
     entities = facts = 0
     with whole_file(out) as temporary, temporary.open("w", encoding="utf-8-sig", newline="") as file:
         writer = csv.writer(file)
@@ -94,10 +95,10 @@ def _csv(kb: KnowledgeBase, out: Path) -> Exported:
             aliases = [(ALIAS_TYPES[alias.type], alias.text) for alias in entity.aliases]
             if not told and not aliases:  # an entity of which nothing is said would be lost
                 aliases = [(ALIAS_TYPES["synonym"], entity.name)]
-            writer.writerows((*head, *alias, *[""] * 5) for alias in aliases)
+            writer.writerows(map(as_cell, (*head, *alias, *[""] * 5)) for alias in aliases)
             for fact in told:
                 tail = (fact.qualifier or "", *_source(fact))
-                writer.writerows((*head, fact.attribute, value, *tail) for value in fact.values)
+                writer.writerows(map(as_cell, (*head, fact.attribute, value, *tail)) for value in fact.values)
                 facts += len(fact.values)
     return Exported(path=str(out), form="csv", entities=entities, facts=facts)
 

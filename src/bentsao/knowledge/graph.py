@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
 
+from bentsao.core.pages import html_page
 from bentsao.core.records import Fact
 from bentsao.knowledge.contents import cited, names_of, pointing
 from bentsao.knowledge.schema import KINDS
@@ -106,31 +107,15 @@ def as_html(around: Neighbourhood) -> str:
         f"<td>{_text(fact.qualifier or '')}</td><td>{_text(cited(fact))}</td><td>{_text(fact.source.licence)}</td></tr>"
         for fact in around.facts
     )
-    return f"""<!doctype html>
-<html lang="zh-CN">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-body {{ font-family: 'Noto Sans CJK SC', 'PingFang SC', 'Microsoft YaHei', sans-serif; margin: 1rem; color: #222 }}
-svg {{ max-width: 100%; height: auto }}
-table {{ border-collapse: collapse }}
-td, th {{ border: 1px solid #ccc; padding: .2rem .5rem; text-align: left; vertical-align: top }}
-</style>
-</head>
-<body>
-<h1>{title}</h1>
-<p>{_text(f"别名：{names}") if names else ""}</p>
-{_picture(around)}
-<h2>全部事实与来源</h2>
-<table>
-<tr><th>属性</th><th>值</th><th>限定</th><th>来源</th><th>许可</th></tr>
-{rows}
-</table>
-<p>本页由知识库自动生成，不能代替医生的诊断。</p>
-</body>
-</html>
-"""
+    body = (
+        f"<h1>{title}</h1>"
+        f"<p>{_text(f'别名：{names}') if names else ''}</p>"
+        f"{_picture(around)}"
+        "<h2>全部事实与来源</h2>"
+        f"<table><tr><th>属性</th><th>值</th><th>限定</th><th>来源</th><th>许可</th></tr>{rows}</table>"
+        "<p>本页由知识库自动生成，不能代替医生的诊断。</p>"
+    )
+    return html_page(f"{around.entity.name}（{KINDS[around.entity.kind]}）", body)
 
 
 def _picture(around: Neighbourhood) -> str:

@@ -125,7 +125,8 @@ _ALL = (
     # Treatment
     Attribute("治疗方案", ("disease", "symptom"), None, ("治疗方法", "治疗方式", "治疗", "treatment", "cure_way")),
     Attribute("药物治疗", ("disease",), "drug",
-              ("常用药品", "常用药物", "推荐药物", "推荐药品", "drug", "common_drug", "recommand_drug")),
+              ("常用药品", "常用药物", "推荐药物", "推荐药品", "药物", "药品", "用药", "治疗药物", "首选药物",
+               "drug", "common_drug", "recommand_drug")),
     Attribute("手术治疗", ("disease",), "operation"),
     Attribute("辅助治疗", ("disease",), None, ("化疗", "放射治疗", "放疗")),
     Attribute("治疗周期", ("disease",), None, ("疗程", "period", "cure_lasttime"), many=False),

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from bentsao.core.errors import DataError, Fault, MissingError, ModelError
 from bentsao.core.files import read_json, whole_folder, write_json
+from bentsao.models.pickles import open_pickle
 
 CONFIG_NAME = "adapter_config.json"
 WEIGHTS_NAME = "adapter_model.safetensors"
@@ -282,7 +282,7 @@ def _unpickled(file: Path) -> dict[str, Tensor]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of pickles that are none; what they are is told below
-            value: Any = torch.load(file, map_location="cpu", weights_only=True)
+            value: Any = open_pickle(file)
     except pickle.UnpicklingError as error:
         with file.open("rb") as opened:
             head = opened.read(16)

@@ -20,6 +20,7 @@ from transformers import LlamaConfig, LlamaTokenizer
 from bentsao.core.errors import MissingError, ModelError
 from bentsao.core.files import read_json, whole_folder, write_json
 from bentsao.models.fetching import Located
+from bentsao.models.pickles import open_pickle
 from bentsao.models.repairs import SENTENCEPIECE
 
 _NORMED = 125_696
@@ -77,7 +78,7 @@ def _read(file: Path) -> Iterator[tuple[str, Tensor]]:
             for name in opened.keys():  # noqa: SIM118
                 yield name, opened.get_tensor(name)
         return
-    yield from cast("dict[str, Tensor]", torch.load(file, map_location="cpu", weights_only=True, mmap=True)).items()
+    yield from cast("dict[str, Tensor]", open_pickle(file, mmap=True)).items()
 
 
 def _renamed(weights: Iterator[tuple[str, Tensor]], normed: bool) -> Iterator[tuple[str, Tensor]]:

@@ -149,7 +149,7 @@ class HFTokens:
                 add_generation_prompt=ask,
                 **_TEMPLATE_SETTINGS,
             )
-        except TemplateError as error:
+        except (TemplateError, TypeError, ValueError, ArithmeticError, LookupError) as error:  # a template is a program
             raise ModelError(f"基座自带的对话模板不接受这段对话：{error}。请换一个对话格式。") from None
         return cast(str, text)
 

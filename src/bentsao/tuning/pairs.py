@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.conversations import read_conversations
-from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import iterate_json, sha256_file
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import Place, iterate_json, sha256_file
 from bentsao.core.formats import ChatFormat
 from bentsao.core.records import Conversation, Message
 from bentsao.core.rendering import IGNORE, Tokens, render
+from bentsao.core.rows import RowError, read_rows
 from bentsao.tuning.recipe import DataPart
 
 TRUE, FALSE = "#true", "#false"
@@ -129,7 +130,7 @@ def _ids(
 
 def _read(path: Path, out: Pairs) -> list[Pair]:
     first = next((row for _, row in iterate_json(path)), None)
-    pairs = _read_preferences(path) if isinstance(first, dict) and "chosen" in first else _read_polarity(path, out)
+    pairs = read_rows(path, _preference) if isinstance(first, dict) and "chosen" in first else _read_polarity(path, out)
     out.files[str(path)] = sha256_file(path)
     out.notes.append(f"{path}：{len(pairs)} 对偏好")
     return pairs
@@ -154,22 +155,13 @@ def _read_polarity(path: Path, out: Pairs) -> list[Pair]:
     return pairs
 
 
-def _read_preferences(path: Path) -> list[Pair]:
-    pairs: list[Pair] = []
-    faults: list[Fault] = []
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        texts = [_said(row.get(key)) for key in ("prompt", "chosen", "rejected")] if isinstance(row, dict) else [""]
-        if len(texts) == 3 and all(texts) and texts[1] != texts[2]:
-            prompt = (Message(role="user", content=texts[0]),)
-            pairs.append(Pair(f"{path}:{place.row}", texts[0], prompt, texts[1], texts[2]))
-        else:
-            faults.append(place.fault("prompt、chosen、rejected", row, "应各有一段文字，后两段不同。"))
-    if faults:
-        raise DataError(faults)
-    return pairs
+def _preference(place: Place, row: Any) -> Pair:
+    asked, chosen, rejected = (
+        (_said(row.get(key)) for key in ("prompt", "chosen", "rejected")) if isinstance(row, dict) else ("", "", "")
+    )
+    if not (asked and chosen and rejected) or chosen == rejected:
+        raise RowError("prompt、chosen、rejected", row, "应各有一段文字，后两段不同。")
+    return Pair(f"{place.file}:{place.row}", asked, (Message(role="user", content=asked),), chosen, rejected)
 
 
 def _said(value: Any) -> str:

@@ -6,21 +6,17 @@ The resolved recipe is stored in the adapter folder, so a run can be repeated fr
 from __future__ import annotations
 
 import math
-import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, ValidationError, field_validator
 
+from bentsao.core.complaints import complaints
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import read_text
 from bentsao.core.grounding import PARTS
 from bentsao.core.records import Record
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from bentsao.core.toml import parse_toml
 
 
 class BasePart(Record):
@@ -195,10 +191,7 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
     """
     values: dict[str, Any] = {}
     if path is not None:
-        try:
-            values = tomllib.loads(read_text(path))
-        except tomllib.TOMLDecodeError as error:
-            raise ConfigError(f"{path} 不是合法的 TOML：{error}") from None
+        values = parse_toml(read_text(path), str(path))
     for name, value in overrides.items():
         *sections, key = name.split(".")
         place = values
@@ -211,8 +204,5 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f"配方{f' {path}' if path else ''}有 {error.error_count()} 处错误："]
-        for item in error.errors():
-            where = ".".join(str(part) for part in item["loc"])
-            what = "没有这个选项" if item["type"] == "extra_forbidden" else item["msg"].removeprefix("Value error, ")
-            lines.append(f"  {where} = {item['input']!r}：{what}")
+        lines += [f"  {field} = {value!r}：{what}" for field, value, what in complaints(error)]
         raise ConfigError("\n".join(lines)) from None

@@ -10,11 +10,13 @@ import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bentsao.core.errors import ConfigError, DataError, Fault, MissingError
-from bentsao.core.files import iterate_json, read_text, sha256_file
+from bentsao.core.files import Place, read_text, sha256_file
 from bentsao.core.grounding import DEFAULT_PART
 from bentsao.core.rendering import IGNORE, Row, Tokens
+from bentsao.core.rows import RowError, read_rows
 from bentsao.tuning.recipe import DataPart
 from bentsao.tuning.rows import Account, Rows
 
@@ -117,7 +119,10 @@ def _read_all(files: Sequence[Path]) -> list[Document]:
     faults: list[Fault] = []
     for path in files:
         if path.suffix in (".json", ".jsonl"):
-            _read_rows(path, found, faults)
+            try:
+                found += read_rows(path, _document, nothing="文件里没有任何数据。")
+            except DataError as error:
+                faults += error.faults
         elif text := read_text(path).strip():
             found.append(Document(str(path), text))
         else:
@@ -127,20 +132,12 @@ def _read_all(files: Sequence[Path]) -> list[Document]:
     return found
 
 
-def _read_rows(path: Path, found: list[Document], faults: list[Fault]) -> None:
-    before = len(found) + len(faults)
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        texts = [row[key] for key in KEYS if key in row] if isinstance(row, dict) else [row]
-        text = texts[0] if texts else None
-        if isinstance(text, str) and text.strip():
-            found.append(Document(f"{path}:{place.row}", text.strip()))
-        else:
-            faults.append(place.fault("text", row, f"应有一段文字，在 {' 或 '.join(KEYS)} 字段里。"))
-    if before == len(found) + len(faults):
-        faults.append(Fault(str(path), None, "行", "", "文件里没有任何数据。"))
+def _document(place: Place, row: Any) -> Document:
+    texts = [row[key] for key in KEYS if key in row] if isinstance(row, dict) else [row]
+    text = texts[0] if texts else None
+    if not isinstance(text, str) or not text.strip():
+        raise RowError("text", row, f"应有一段文字，在 {' 或 '.join(KEYS)} 字段里。")
+    return Document(f"{place.file}:{place.row}", text.strip())
 
 
 def _without_copies(documents: Sequence[Document]) -> list[Document]:

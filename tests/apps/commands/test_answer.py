@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-import bentsao.inference.opening
+import bentsao.inference.engines.opening
 from bentsao.apps.commands.answer import answer
 from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.chat import chat
@@ -151,7 +151,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
             raise ConfigError("没有指定模型。")
         return Reader()
 
-    monkeypatch.setattr(bentsao.inference.opening, "open_engine", open_engine)
+    monkeypatch.setattr(bentsao.inference.engines.opening, "open_engine", open_engine)
     return seen
 
 

@@ -9,7 +9,7 @@ import pytest
 from cyclopts import App
 from rich.console import Console
 
-import bentsao.inference.opening
+import bentsao.inference.engines.opening
 from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.infer import infer
 from bentsao.apps.training_view import TrainingView
@@ -124,7 +124,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         seen.update(arguments)
         return StandInEngine()
 
-    monkeypatch.setattr(bentsao.inference.opening, "open_engine", open_engine)
+    monkeypatch.setattr(bentsao.inference.engines.opening, "open_engine", open_engine)
     return seen
 
 

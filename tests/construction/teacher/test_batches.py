@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from bentsao.construction.teacher.qa import QAPlan
-from bentsao.construction.teacher.writing import Doing, write_qa
+from bentsao.construction.teacher.writing import Doing
 from bentsao.knowledge.store import KnowledgeBase
 from bentsao.models.remote.exchange import RemoteError
 from bentsao.models.remote.journal import Journal
 from tests.construction.teacher.conftest import Settings
+from tests.construction.teacher.writers import write_qa
 from tests.models.remote.server import completion, good_text, serving
 
 PLAN = QAPlan(entities=12)

@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.construction.teacher.qa import QAPlan
-from bentsao.construction.teacher.writing import write_qa
 from bentsao.knowledge.store import KnowledgeBase
 from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.journal import Journal
 from tests.construction.teacher.conftest import Settings
+from tests.construction.teacher.writers import write_qa
 from tests.models.remote.server import Act, StubServer, completion, good_text, serving
 
 

@@ -13,7 +13,7 @@ from bentsao.construction.teacher import prompts
 from bentsao.construction.teacher.checking import BEYOND
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
-from bentsao.construction.teacher.writing import Doing, write_dialogues, write_qa
+from bentsao.construction.teacher.writing import Doing
 from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_jsonl
@@ -24,6 +24,7 @@ from bentsao.models.remote.journal import Journal
 from bentsao.models.remote.prompts import fenced, fill
 from bentsao.models.remote.running import INTERRUPTED, estimate_jobs
 from tests.construction.teacher.conftest import Settings
+from tests.construction.teacher.writers import write_dialogues, write_qa
 from tests.models.remote.server import Act, completion, good, good_text, serving
 
 PLAN = QAPlan(entities=16)

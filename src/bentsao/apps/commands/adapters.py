@@ -7,19 +7,20 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import plain_markup, printable
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from bentsao.models.adapter_comparing import Difference, LayerDifference
     from bentsao.models.adapter_inspecting import Inspected
 
-app = App(name="adapters", help="适配器：查看、转换旧格式、叠成一个、比较。")
+app = verb("adapters", "适配器：查看、转换旧格式、叠成一个、比较。")
 
 AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
 Name = Annotated[Path, Parameter(help="适配器目录、Hugging Face 编号，或叠起来的几个（A+B、0.7*A+0.3*B）")]
@@ -32,7 +33,14 @@ def inspect(
     base: Annotated[str | None, Parameter(help="与这个基座对照（只读它的配置，不读权重）")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """查看适配器：配置、权重、可能的基座，以及每一处问题。有问题时退出码为 1。"""
+    """查看适配器：配置、权重、可能的基座，以及每一处问题。有问题时退出码为 1。
+
+    例：
+
+        bentsao adapters inspect runs/my
+
+        bentsao adapters inspect 别处的适配器 --base huggyllama/llama-7b
+    """
     from bentsao.models.adapter_inspecting import inspect_adapter
     from bentsao.models.adapter_places import place
     from bentsao.models.fetching import locate
@@ -54,13 +62,18 @@ def convert(
     out: Annotated[Path, Parameter(help="写到这个新目录")],
     alpha: Annotated[float | None, Parameter(help="补上丢了的 lora_alpha（原项目与 alpaca-lora 是 16）")] = None,
 ) -> None:
-    """把旧版 PEFT（如 0.3）的适配器转成今天的写法：pickle → safetensors，按权重补上丢了的 r 与 target_modules。"""
+    """把旧版 PEFT（如 0.3）的适配器转成今天的写法：pickle → safetensors，按权重补上丢了的 r 与 target_modules。
+
+    例：
+
+        bentsao adapters convert 旧的适配器 --out runs/new --alpha 16
+    """
     from bentsao.models.adapter_places import convert_folder, place
 
     _check_new(out)
     notes = convert_folder(place(adapter, report), out, alpha)
     for note in notes or ["没有需要改的，照样写了一份"]:
-        print(f"- {note}")
+        print(printable(f"- {note}"))
     print(f"写好了：{out}")
 
 
@@ -77,7 +90,9 @@ def merge(
 
     秩拼接在一起，结果与原来的和完全相等。要合并进基座，请用 bentsao export。
 
-    例：bentsao adapters merge runs/a runs/b --weights 0.7 0.3 --out runs/ab
+    例：
+
+        bentsao adapters merge runs/a runs/b --weights 0.7 0.3 --out runs/ab
     """
     from bentsao.models.adapter_places import combine_folders, settle
 
@@ -101,7 +116,12 @@ def diff(
     layers: Annotated[int, Parameter(help="列出差别最大的几层；0 为全部")] = 20,
     as_json: AsJson = False,
 ) -> None:
-    """比较两个适配器：配置的不同，与各层改动 B·A 的大小、差与夹角。"""
+    """比较两个适配器：配置的不同，与各层改动 B·A 的大小、差与夹角。
+
+    例：
+
+        bentsao adapters diff runs/a runs/b
+    """
     from bentsao.models.adapter_comparing import compare_adapters
     from bentsao.models.adapter_places import settle
 
@@ -118,7 +138,7 @@ def _check_new(out: Path) -> None:
 
 
 def _show(found: Inspected) -> None:
-    table = Table(title=escape(found.folder), show_header=False)
+    table = Table(title=plain_markup(found.folder), show_header=False)
     kinds = "、".join(f"{kind} × {count}" for kind, count in found.dtypes.items())
     ranks = "、".join(f"{rank}（{count} 层）" for rank, count in found.ranks.items())
     rows = {
@@ -135,11 +155,11 @@ def _show(found: Inspected) -> None:
     }
     for label, value in rows.items():
         if value:
-            table.add_row(label, escape(str(value)))
+            table.add_row(label, plain_markup(str(value)))
     console = Console(highlight=False)
     console.print(table)
     for fault in found.faults:
-        console.print(f"[bold red]问题[/] {escape(fault)}", soft_wrap=True)
+        console.print(f"[bold red]问题[/] {plain_markup(fault)}", soft_wrap=True)
 
 
 def _show_difference(found: Difference, most: int) -> None:
@@ -147,7 +167,7 @@ def _show_difference(found: Difference, most: int) -> None:
     if found.config:
         table = Table("配置", "甲", "乙", title="配置的不同")
         for key, a, b in found.config:
-            table.add_row(escape(key), escape(a), escape(b))
+            table.add_row(plain_markup(key), plain_markup(a), plain_markup(b))
         console.print(table)
     table = Table("层", "甲的大小", "乙的大小", "差的大小", "余弦", title="改动 s·BA 的 Frobenius 范数")
     for layer in [*sorted(found.layers, key=lambda layer: -layer.apart)[:most], found.total]:
@@ -161,12 +181,12 @@ def _show_difference(found: Difference, most: int) -> None:
         ("整层保存而不同", found.whole),
     ):
         if names:
-            print(f"{label}：{len(names)} 个（例如 {names[0]}）")
+            print(printable(f"{label}：{len(names)} 个（例如 {names[0]}）"))
 
 
 def _cells(layer: LayerDifference) -> list[str]:
     alike = "—" if layer.alike is None else f"{layer.alike:.4f}"
-    return [escape(layer.layer), f"{layer.a:.4g}", f"{layer.b:.4g}", f"{layer.apart:.4g}", alike]
+    return [plain_markup(layer.layer), f"{layer.a:.4g}", f"{layer.b:.4g}", f"{layer.apart:.4g}", alike]
 
 
 def _print_json(value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -11,9 +11,11 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from bentsao.apps.commands.switches import VALUE_OR_NONE, Switch, is_on
+from bentsao.apps.terminal import printable
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Alarm, Message
 from bentsao.inference.decoding import Decoding
+from bentsao.inference.engine import EngineName
 from bentsao.inference.safety import alarm_text, caution, look
 from bentsao.models.shipped import shipped_adapter
 
@@ -47,7 +49,7 @@ class ModelChoice:
         ),
     ] = None
     engine: Annotated[
-        Literal["auto", "transformers", "ctranslate2", "vllm"],
+        EngineName,
         Parameter(
             help="auto：没有 GPU 时用 ctranslate2（int8，快几倍），它不支持的架构与有 GPU 时用 transformers；vllm 另装"
         ),
@@ -73,7 +75,7 @@ class ModelChoice:
 
     def open(self, tell: Callable[[str], None] | None = None) -> Engine:
         """Load it. tell: told what the user should know; None writes it to standard error."""
-        from bentsao.inference.opening import open_engine
+        from bentsao.inference.engines.opening import open_engine
 
         chosen = self.with_default()
         load_8bit = is_on(self.load_8bit, default=False)
@@ -132,7 +134,7 @@ GREEDY = Decoding()
 
 def report(line: str) -> None:
     """A line to standard error; warnings in a colour that is seen."""
-    Console(stderr=True).print(line, style="bold yellow" if line.startswith("警告") else "dim", markup=False)
+    Console(stderr=True).print(printable(line), style="bold yellow" if line.startswith("警告") else "dim", markup=False)
 
 
 def warn(alarm: Alarm | None) -> None:
@@ -149,13 +151,3 @@ def warn_before(question: str, history: Sequence[str] = ()) -> None:
 def cautions(question: str) -> str:
     """What to bear in mind with the answer, on lines of its own; empty for most questions."""
     return "".join(f"\n提醒：{line}" for line in caution(question))
-
-
-def printable(text: str) -> str:
-    """The text without control characters, which could rewrite what stands on a terminal."""
-    return text.translate(_CONTROLS)
-
-
-_CONTROLS: Mapping[int, str] = {
-    code: "\ufffd" for code in [*range(0x20), *range(0x7F, 0xA0)] if chr(code) not in "\n\t"
-}

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Parameter
 from pydantic import ValidationError
 
+from bentsao.core.complaints import in_one_line
 from bentsao.core.errors import ConfigError
 from bentsao.models.remote.asking import Asking, ResponseFormat
 from bentsao.models.remote.budget import Prices
@@ -67,10 +68,7 @@ class CallLimits:
                 patience=Patience(attempts=self.attempts),
             )
         except ValidationError as error:
-            faults = "；".join(
-                f"{'.'.join(map(str, fault['loc']))} = {fault['input']!r}：{fault['msg']}" for fault in error.errors()
-            )
-            raise ConfigError(f"接口的设置有误：{faults}。") from None
+            raise ConfigError(f"接口的设置有误：{in_one_line(error)}。") from None
 
     def _extra(self) -> dict[str, Any]:
         try:

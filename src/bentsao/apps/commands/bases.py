@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import read_json
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from bentsao.models.fetching import Located
     from bentsao.models.presets import Preset
 
-app = App(name="bases", help="基座模型：列出、检查、下载、查看、转换。")
+app = verb("bases", "基座模型：列出、检查、下载、查看、转换。")
 
 AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
 Name = Annotated[str, Parameter(help="预设名（如 embedded）、Hugging Face 编号或目录")]
@@ -28,7 +29,12 @@ Name = Annotated[str, Parameter(help="预设名（如 embedded）、Hugging Face
 
 @app.command(name="list")
 def list_bases(*, as_json: AsJson = False) -> None:
-    """列出有短名的基座。其他 Hugging Face 编号或本地目录也都可以用作基座。"""
+    """列出有短名的基座。其他 Hugging Face 编号或本地目录也都可以用作基座。
+
+    例：
+
+        bentsao bases list
+    """
     from bentsao.models.fetching import find_here
     from bentsao.models.presets import BASES
 
@@ -56,7 +62,7 @@ def list_bases(*, as_json: AsJson = False) -> None:
         marks = " ".join(filter(None, [base.start, "…", *base.ends]))
         size_of = " / ".join(f"{count / 1e9:.1f}" for count in memory[name].values())
         kind = base.format or ("plain" if name == "embedded" else "base")
-        use.add_row(name, kind, escape(marks), " ".join(base.targets), size_of, base.notes)
+        use.add_row(name, kind, plain_markup(marks), " ".join(base.targets), size_of, base.notes)
     Console().print(use)
 
 
@@ -77,6 +83,10 @@ def check_base(
     """训练之前检查基座：只读配置与分词器，说出每一处不合。
 
     有错误时退出码为 1。不下载权重；还不在本机的，只取配置与分词器的小文件。
+
+    例：
+
+        bentsao bases check qwen3-0.6b
     """
     from bentsao.models.checking import check_base as check
     from bentsao.models.fetching import locate
@@ -91,9 +101,9 @@ def check_base(
         console = Console(highlight=False)
         for finding in findings:
             label, style = LEVELS[finding.level]
-            console.print(f"[{style}]{label}[/] {escape(finding.what)}", soft_wrap=True)
+            console.print(f"[{style}]{label}[/] {plain_markup(finding.what)}", soft_wrap=True)
             if finding.do:
-                console.print(f"     → {escape(finding.do)}", soft_wrap=True)
+                console.print(f"     → {plain_markup(finding.do)}", soft_wrap=True)
         warned = sum(finding.level == "warning" for finding in findings)
         print(f"{located.name}：{bad} 个错误，{warned} 个警告。" + ("" if bad else "可以使用。"))
     if bad:
@@ -106,7 +116,12 @@ def convert_base(
     *,
     out: Annotated[Path, Parameter(help="写到这个新目录")],
 ) -> None:
-    """把百川 7B（一代、二代）转成 LLaMA 的形状，此后不需要它的远程代码。"""
+    """把百川 7B（一代、二代）转成 LLaMA 的形状，此后不需要它的远程代码。
+
+    例：
+
+        bentsao bases convert baichuan2-7b --out baichuan2-7b-llama
+    """
     from bentsao.models.fetching import locate
     from bentsao.models.llamafying import llamafy
 
@@ -126,7 +141,12 @@ def fetch_base(
     revision: Annotated[str | None, Parameter(help="提交号、标签或分支；缺省为最新")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """把基座取到本机：从 Hugging Face 下载；自带的基座则转换并逐文件核对 SHA-256。"""
+    """把基座取到本机：从 Hugging Face 下载；自带的基座则转换并逐文件核对 SHA-256。
+
+    例：
+
+        bentsao bases fetch embedded
+    """
     from bentsao.models.fetching import locate
 
     located = locate(name, report, revision=revision, check=True)
@@ -146,7 +166,12 @@ def show_base(
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False,
     as_json: AsJson = False,
 ) -> None:
-    """查看基座：结构、词表、起止符、对话格式。不下载；还不在本机的只显示已知的部分。"""
+    """查看基座：结构、词表、起止符、对话格式。不下载；还不在本机的只显示已知的部分。
+
+    例：
+
+        bentsao bases show embedded
+    """
     from bentsao.models.fetching import find_here
     from bentsao.models.presets import find_preset
 
@@ -163,7 +188,7 @@ def show_base(
     table = Table(title=str(found["name"]), show_header=False)
     for key, label in LABELS.items():
         if found.get(key) not in (None, [], ""):
-            table.add_row(label, _shown(key, found[key]))
+            table.add_row(label, plain_markup(_shown(key, found[key])))
     Console().print(table)
     if located is None:
         report(f"还不在本机。下载：bentsao bases fetch {name}")

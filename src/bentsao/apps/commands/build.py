@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -17,6 +17,7 @@ from bentsao.apps.commands.build_teacher import NO_FLAGS, TeacherFlags, teach_di
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.opening import Kb, kb_path, opened
 from bentsao.apps.commands.spreading import HERE, ClusterChoice, Spreading
+from bentsao.apps.commands.verbs import verb
 from bentsao.construction.filters import FILTERS
 from bentsao.construction.shares import SPLITS
 from bentsao.construction.taught import write_taught
@@ -30,7 +31,7 @@ Writer = Annotated[
     Literal["composer", "teacher"], Parameter(help="谁来写：composer 不用模型，teacher 是任何 OpenAI 式接口的模型")
 ]
 
-app = App(name="build", help="构造数据：从知识库和文献写出指令数据、对话、有依据的问答、真假对照和选择题。")
+app = verb("build", "构造数据：从知识库和文献写出指令数据、对话、有依据的问答、真假对照和选择题。")
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ def report(
 
         bentsao build report qa.jsonl dialogue.jsonl --out report.html
     """
-    from bentsao.apps.build_page import build_page
+    from bentsao.apps.reports.data import data_page
     from bentsao.construction.report import report as figures
 
     if not data:
@@ -129,7 +129,7 @@ def report(
     if out.resolve() in {path.resolve() for path in data}:
         raise ConfigError(f"--out {out} 会覆盖数据文件。请换一个输出路径。")
     done = figures(data, samples, seed)
-    write_text(out, build_page(done))
+    write_text(out, data_page(done))
     if json:
         print_json(
             {
@@ -149,7 +149,7 @@ def report(
 
 def filtered(tally: Tally, varied: Diversity, names: Sequence[str], examples: int) -> list[RenderableType]:
     """How many rows each filter refused and why, and how varied the set is."""
-    from bentsao.apps.build_page import diversity_figures
+    from bentsao.apps.reports.data import diversity_figures
 
     table = table_of("过滤器", "原因", "行数", "占", "例", title="被拒绝的行", figures=[2, 3])
     for name in names:

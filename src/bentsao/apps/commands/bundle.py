@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import RenderableType
 
 from bentsao.apps.commands import kb_views as views
@@ -13,6 +13,7 @@ from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, Model
 from bentsao.apps.commands.grounded import answer_json
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.opening import Kb, kb_path
+from bentsao.apps.commands.verbs import verb
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.inference.decoding import Decoding
@@ -25,7 +26,7 @@ from bentsao.models.shipped import shipped_adapter
 if TYPE_CHECKING:
     from bentsao.inference.grounded.bundle import Bundle
 
-app = App(name="bundle", help="包：适配器、知识库与策略合在一个哈希下，每个回答都能指明由哪个包给出。")
+app = verb("bundle", "包：适配器、知识库与策略合在一个哈希下，每个回答都能指明由哪个包给出。")
 
 Folder = Annotated[Path, Parameter(help="包的目录")]
 

@@ -23,7 +23,9 @@ def demo(
 
     做的是 bentsao experiment knowledge-tuning，只是规模小到在笔记本上十几分钟做完；中断后再运行会接着做。
 
-    例：bentsao demo --out demo
+    例：
+
+        bentsao demo --out demo
     """
     knowledge_tuning(
         out=out,

@@ -16,7 +16,12 @@ if TYPE_CHECKING:
 
 
 def doctor(*, as_json: Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())] = False) -> None:
-    """检查这台机器：设备、内存、缺什么怎样装、哪些基座放得下。不下载任何东西。"""
+    """检查这台机器：设备、内存、缺什么怎样装、哪些基座放得下。不下载任何东西。
+
+    例：
+
+        bentsao doctor
+    """
     from bentsao.models.fetching import find_here
     from bentsao.models.machine import fit, inspect_machine
     from bentsao.models.presets import BASES, EMBEDDED

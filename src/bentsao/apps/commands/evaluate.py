@@ -7,7 +7,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -20,6 +20,8 @@ from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import opened
 from bentsao.apps.commands.spreading import HERE, Spreading
+from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import printable
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.scoring import COVERAGE
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from bentsao.evaluation.running import Report
     from bentsao.evaluation.tasks.task import Task
 
-app = App(name="evaluate", help="评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
+app = verb("evaluate", "评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
 
 SOURCES = {"kb": "由知识库写成，或给出文件", "file": "用 --data 给出文件", "own": "自带题目，或给出文件"}
 """Where a task's items come from, in words."""
@@ -113,14 +115,19 @@ def evaluate(
             plan,
             [system.open for system in systems],
             lambda title: _Teller(bar, title),
-            lambda line: bar.console.print(line, style="dim", markup=False),
+            lambda line: bar.console.print(printable(line), style="dim", markup=False),
         )
     _write(out, found, console, json=json)
 
 
 @app.command(name="tasks")
 def tasks_() -> None:
-    """列出全部任务。"""
+    """列出全部任务。
+
+    例：
+
+        bentsao evaluate tasks
+    """
     from bentsao.evaluation.tasks import TASKS
 
     for task in TASKS.values():
@@ -203,8 +210,8 @@ class _Teller:
 
 
 def _write(out: Path, found: Report, console: Console, *, json: bool) -> None:
-    from bentsao.apps.evaluation_page import evaluation_page
-    from bentsao.apps.evaluation_tables import markdown, show
+    from bentsao.apps.reports.evaluation import evaluation_page
+    from bentsao.apps.reports.evaluation_tables import markdown, show
     from bentsao.evaluation.running import read_verdicts
 
     verdicts = {(one.system, one.task): read_verdicts(out, one.system, one.task) for one in found.scores}

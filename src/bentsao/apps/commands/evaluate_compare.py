@@ -28,7 +28,7 @@ def compare(
 
         bentsao evaluate compare 基座=base.jsonl 微调=tuned.jsonl --out runs/compare
     """
-    from bentsao.apps.compare_page import markdown, page
+    from bentsao.apps.reports.comparison import markdown, page
     from bentsao.core.files import write_json, write_text
     from bentsao.evaluation.answers import match, read_systems
     from bentsao.evaluation.comparing import compare as made

@@ -63,7 +63,12 @@ def collect(
     ] = None,
     seed: Annotated[int, Parameter(help="重抽样的种子")] = 0,
 ) -> None:
-    """收回评分：一致程度、各系统的分数和名次，裁判与人是否一致。写到 people.json 和 people.md。"""
+    """收回评分：一致程度、各系统的分数和名次，裁判与人是否一致。写到 people.json 和 people.md。
+
+    例：
+
+        bentsao evaluate collect runs/people --judged runs/sus
+    """
     from bentsao.core.files import write_json, write_text
     from bentsao.evaluation.people.collect import collect as gather
     from bentsao.evaluation.people.report import lines

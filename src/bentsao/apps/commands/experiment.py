@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
@@ -15,11 +15,12 @@ from bentsao.apps.commands.grounded import GROUNDING, Grounding, opened_answerer
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import Kb, opened
+from bentsao.apps.commands.verbs import verb
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.grounding import Score, figures
 
-app = App(name="experiment", help="实验：从知识库到带区间的结果，一条命令。")
+app = verb("experiment", "实验：从知识库到带区间的结果，一条命令。")
 
 
 @app.command(name="knowledge-tuning")
@@ -49,7 +50,7 @@ def knowledge_tuning(
         bentsao experiment knowledge-tuning --out runs/kt --rows 200 --questions 60
     """
     from bentsao.apps.experiments.knowledge_tuning import Setting, run
-    from bentsao.apps.experiments.page import page
+    from bentsao.apps.reports.experiment import page
     from bentsao.apps.training_view import TrainingView
 
     try:
@@ -120,8 +121,8 @@ def swap_facts(
 
 def show(console: Console, name: str, by_system: dict[str, list[Score]]) -> None:
     """The table of one set of questions on the terminal."""
-    from bentsao.apps.experiments.page import MEASURES, SETS
     from bentsao.apps.experiments.systems import TITLES
+    from bentsao.apps.reports.experiment import MEASURES, SETS
 
     table = Table(title=SETS.get(name, name))
     table.add_column("")

@@ -10,7 +10,8 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from bentsao.apps.commands.answering import printable, report
+from bentsao.apps.commands.answering import report
+from bentsao.apps.terminal import printable
 from bentsao.core.files import write_json
 from bentsao.models.shipped import shipped_adapter
 
@@ -49,7 +50,9 @@ def export(
     hf：Hugging Face 目录；llama：consolidated.00.pth；ct2-*：CTranslate2；gguf-*：llama.cpp 与 Ollama。
     合并逐个权重进行，内存只需最大的一个权重；中断后再运行，写好的分片不会重写。核对不过时退出码为 1。
 
-    例：bentsao export gguf-q4_k_m --adapter runs/my --out my-gguf
+    例：
+
+        bentsao export gguf-q4_k_m --adapter runs/my --out my-gguf
     """
     from bentsao.models.exporting.exporting import Target
     from bentsao.models.exporting.exporting import export as write

@@ -165,7 +165,11 @@ def finetune(
 
     被中断的训练再次运行同一命令即可接着跑，之后的损失与没有中断时一样。
 
-    例：bentsao finetune default --data llama_data.json -o runs/llama-med
+    例：
+
+        bentsao finetune --data llama_data.json -o runs/llama-med
+
+        bentsao finetune knowledge --data data/grounded/train.jsonl -o runs/kt
     """
     from bentsao.apps.training_view import TrainingView
     from bentsao.tuning.recipe import find_recipe, load_recipe

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import ModelChoice, printable
+from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.opening import opened
+from bentsao.apps.terminal import printable
 from bentsao.core import grounding
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Evidence

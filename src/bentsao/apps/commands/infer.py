@@ -16,10 +16,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, printable, report, warn_before
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, report, warn_before
 from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
 from bentsao.apps.commands.spreading import HERE, Spreading
+from bentsao.apps.terminal import printable
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
@@ -66,6 +67,12 @@ def infer(
     """让微调后的模型（或未微调的基座）回答问题。
 
     中断后再次运行同一命令即可继续，已有的回答不会重问。
+
+    例：
+
+        bentsao infer questions.json --adapter runs/llama-med --out answers.jsonl
+
+        bentsao infer --adapter runs/llama-med --question 小孩发烧怎么办
     """
     if question is not None and (source is not None or out is not None or text is not None):
         raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件、--out 或 --text 同用。请去掉其中之一。")
@@ -175,7 +182,7 @@ def _with_progress(count: int, ask: Callable[..., list[Answer]]) -> list[Answer]
         try:
             return ask(
                 progress=lambda done, _: bar.update(task, completed=done, whole=int(done)),
-                report=lambda line: bar.console.print(line, style="dim", markup=False),
+                report=lambda line: bar.console.print(printable(line), style="dim", markup=False),
             )
         except KeyboardInterrupt:
             bar.stop()

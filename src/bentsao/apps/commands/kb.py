@@ -6,12 +6,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Annotated
 
-from cyclopts import App, Parameter
+from cyclopts import Parameter
 
 from bentsao.apps.commands import kb_reports as reports
 from bentsao.apps.commands import kb_views as views
 from bentsao.apps.commands.kb_import import Json, import_, remove
 from bentsao.apps.commands.opening import Kb, opened, typed
+from bentsao.apps.commands.verbs import verb
+from bentsao.apps.terminal import printable
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.core.files import write_text
 from bentsao.knowledge import contents
@@ -23,7 +25,7 @@ from bentsao.knowledge.schema import attribute_of
 from bentsao.knowledge.stats import statistics
 from bentsao.knowledge.store import Entity, KnowledgeBase
 
-app = App(name="kb", help="知识库：导入、查看、检索、检查、比较、导出。")
+app = verb("kb", "知识库：导入、查看、检索、检查、比较、导出。")
 
 Limit = Annotated[int, Parameter(name="--limit", help="最多列出几条；0 为全部（--json 总是全部）")]
 
@@ -104,7 +106,9 @@ def search(
     if json:
         views.print_json({"hits": [hit.model_dump(exclude_none=True) for hit in hits]})
     else:
-        views.display(views.found(hits) if hits else f"没有找到与“{text}”接近的内容。可换一个说法，或少写几个字。")
+        views.display(
+            views.found(hits) if hits else f"没有找到与“{printable(text)}”接近的内容。可换一个说法，或少写几个字。"
+        )
 
 
 @app.command

@@ -39,7 +39,11 @@ def import_(
         Parameter(help=f"读取方式：{'、'.join(READERS)}；缺省自动判断"),
     ] = None,
     columns: Annotated[
-        str | None, Parameter(help="三元组的列：subject=列名,attribute=列名,value=列名（另可有 kind、qualifier）")
+        str | None,
+        Parameter(
+            help="各列是什么：名称=列名,症状=列名,…（类别与任何属性；名称、类别以外认得的列名不必写）；"
+            "三元组：subject=列名,attribute=列名,value=列名（另可有 kind、qualifier）"
+        ),
     ] = None,
     again: Annotated[bool, Parameter(help="文件没有变也重新导入（例如升级软件之后）", negative=())] = False,
     json: Json = False,
@@ -53,6 +57,8 @@ def import_(
     例：
 
         bentsao kb import disease.csv drug.json --kb my.kb --licence 仅供测试
+
+        bentsao kb import 科室的表.csv --kb my.kb --columns 名称=病种,药物治疗=首选用药
 
         bentsao kb import 三元组.csv --kb my.kb --columns subject=病名,attribute=关系,value=内容
     """
@@ -85,7 +91,7 @@ def remove(
 
 @dataclass(frozen=True)
 class Plan:
-    """A file, how it is read, and the source it becomes. `columns` (role → column) only for triples."""
+    """A file, how it is read, and the source it becomes. `columns`: role → column; None: the usual names."""
 
     path: Path
     reader: str
@@ -94,7 +100,8 @@ class Plan:
 
     def rows(self) -> Iterator[Row]:
         """What the reader makes of the file."""
-        return triples.read(self.path, self.columns) if self.columns else READERS[self.reader](self.path)
+        reader = READERS[self.reader]
+        return reader.mapped(self.path, self.columns) if self.columns and reader.mapped else reader.read(self.path)
 
 
 def planned(
@@ -103,19 +110,21 @@ def planned(
     """What is to be imported; whatever can be known to be wrong is told before anything is written.
 
     source: the source's name, None: the file's name without its ending; with several files, what stands before it.
-    reader: a key of READERS, None: told by the file. columns: `role=column,…` for triples, None: by the usual names.
+    reader: a key of READERS, None: told by the file. columns: `role=column,…`, None: by the usual names.
     """
     if reader is not None and reader not in READERS:
         raise ConfigError(f"不认识读取方式 {reader!r}。可用：{'、'.join(READERS)}。")
-    if columns is not None and reader not in {None, "triples"}:
-        raise ConfigError(f"--columns 只用于三元组，不能与 --reader {reader} 同用。请去掉其中一个。")
     roles = None if columns is None else _roles(columns)
+    if roles and reader is None:
+        reader = "triples" if roles.keys() <= triples.COLUMNS.keys() else "table"
+    if roles and READERS[reader or ""].mapped is None:
+        raise ConfigError(f"--columns 只用于 table 与 triples，不能与 --reader {reader} 同用。请去掉其中一个。")
     plans: list[Plan] = []
     for path in files:
         if not path.is_file():
             raise MissingError(f"找不到文件 {path}。请检查路径。")
         name = path.stem if source is None else source if len(files) == 1 else f"{source}/{path.name}"
-        read_by = reader or ("triples" if roles else detect(path))
+        read_by = reader or detect(path)
         info = SourceInfo(name=name, file=path.name, licence=licence, sha256=sha256_file(path))
         plans.append(Plan(path, read_by, roles, info))
     if twice := [name for name, count in Counter(plan.source.name for plan in plans).items() if count > 1]:

@@ -20,6 +20,7 @@ from bentsao.apps.commands.answering import ModelChoice, report
 from bentsao.apps.commands.opening import kb_path
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
 from bentsao.core.files import read_text
+from bentsao.inference.engine import EngineName
 from bentsao.inference.grounded.records import Guard, Policy
 from bentsao.inference.grounded.records import Path as Way
 from bentsao.inference.notice import NOTICE
@@ -57,9 +58,7 @@ class ServedChoice:
         Parameter(help="基座；只给它时服务未微调的基座，与 --adapter 同用时换掉适配器记下的基座"),
     ] = None
     chat_format: Annotated[str | None, Parameter(name="--format", help="对话格式；缺省用适配器里存的")] = None
-    engine: Annotated[
-        Literal["auto", "transformers", "ctranslate2", "vllm"], Parameter(help="见 bentsao infer --help")
-    ] = "auto"
+    engine: Annotated[EngineName, Parameter(help="见 bentsao infer --help")] = "auto"
     device: Annotated[str | None, Parameter(help="cpu、cuda、cuda:1、mps …；缺省自动选")] = None
     dtype: Annotated[str | None, Parameter(help="float32、bfloat16、float16；缺省按设备选")] = None
     quantization: Annotated[Literal["4bit", "8bit"] | None, Parameter(help="量化加载")] = None

@@ -27,9 +27,9 @@ from bentsao.evaluation.grounding import Gold, Said, Score, figures, score
 from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.evaluation.statistics import Figure
 from bentsao.inference.engine import Engine
+from bentsao.inference.engines.opening import open_engine
 from bentsao.inference.grounded import GroundedAnswer, Policy
 from bentsao.inference.grounded import Path as GroundedPath
-from bentsao.inference.opening import open_engine
 from bentsao.knowledge.contents import names_of
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.store import KnowledgeBase

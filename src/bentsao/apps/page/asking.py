@@ -25,6 +25,9 @@ from bentsao.inference.safety import caution, look
 LONGEST_QUESTION = 4000
 """Characters of a question; what is longer is no question."""
 
+_BEGINNING = 100
+"""Characters that are shown of a longer one."""
+
 _EVERY = 0.1
 """Seconds between two pictures of an answer under way."""
 
@@ -77,6 +80,11 @@ def ask(
     said = [*talk.said_by_visitor(), Message(role="user", content=question)]
     alarm = look(said)
     name = model + GROUNDED if grounded else model
+    if len(question) > LONGEST_QUESTION:  # not kept: the conversation is drawn anew with every answer
+        error = f"问题有 {len(question)} 字，最多 {LONGEST_QUESTION} 字。请缩短。"
+        shown = f"{question[:_BEGINNING]}……"
+        yield talk.with_new(Turn(question=shown, model=name, alarm=alarm, finish="error", error=error))
+        return
     turn = Turn(question=question, model=name, alarm=alarm, cautions=() if alarm else caution(question))
     yield (talk_now := talk.with_new(turn))
     messages = [*talk.messages(), Message(role="user", content=question)]
@@ -91,8 +99,6 @@ def ask(
 def _answered(
     service: Service, turn: Turn, messages: Sequence[Message], decoding: Decoding, stopped: threading.Event
 ) -> Generator[Turn]:
-    if len(turn.question) > LONGEST_QUESTION:
-        raise wrong(f"问题有 {len(turn.question)} 字，最多 {LONGEST_QUESTION} 字。请缩短。")
     model, grounded = service.find(turn.model)
     told: queue.SimpleQueue[Any] = queue.SimpleQueue()
     job, dropped = _job(service, model, messages, decoding, told, grounded=grounded)

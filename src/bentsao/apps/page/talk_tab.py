@@ -183,7 +183,10 @@ def _connect_ratings(parts: _Parts, feedback: Feedback) -> None:
         def rate(talk: Talk) -> tuple[Talk, str]:
             if talk.turns and talk.turns[-1].finish not in ("writing", "error"):
                 talk = talk.rated(rating)
-                feedback.keep(talk)
+                try:
+                    feedback.keep(talk)
+                except BentsaoError as error:
+                    raise gr.Error(str(error)) from None
             return talk, views.talk_html(talk)
 
         return rate

@@ -11,7 +11,7 @@ from typing import Any
 import gradio as gr
 from fastapi import FastAPI
 from starlette.datastructures import MutableHeaders
-from starlette.responses import RedirectResponse
+from starlette.responses import RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from bentsao.apps.page import reports, views
@@ -85,8 +85,12 @@ def mount_page(app: FastAPI, page: gr.Blocks, *, keys: Sequence[str] = ()) -> Fa
     )
 
 
+_UPLOADS = f"{PATH}/gradio_api/upload"
+"""Where gradio would take files of any size from anyone; nothing on the page sends one."""
+
+
 class _Sealed:
-    """Forbids the browser everything that is not on this server."""
+    """Forbids the browser everything that is not on this server, and takes no files from it."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -101,6 +105,9 @@ class _Sealed:
             await send(message)
 
         here = scope["type"] == "http" and scope["path"].startswith(PATH)
+        if here and scope["path"].startswith(_UPLOADS):
+            await Response(status_code=404, headers={"Connection": "close"})(scope, receive, send)
+            return
         await self._app(scope, receive, sealed if here else send)
 
 

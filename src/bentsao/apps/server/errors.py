@@ -8,6 +8,8 @@ from typing import Any
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
+from bentsao.core.complaints import reason
+
 
 class ErrorInfo(BaseModel):
     """What went wrong. param: the field of the request at fault; code: for programs."""
@@ -57,39 +59,12 @@ def wrong(message: str, param: str | None = None, code: str | None = None) -> Ap
     return ApiError(400, message, param=param, code=code)
 
 
-_REASONS = {
-    "missing": "缺少这个字段",
-    "json_invalid": "请求体不是合法的 JSON",
-    "string_type": "应是字符串",
-    "string_unicode": "不是合法的 Unicode 文本",
-    "int_type": "应是整数",
-    "int_from_float": "应是整数",
-    "float_type": "应是数字",
-    "finite_number": "应是有限的数",
-    "bool_type": "应是 true 或 false",
-    "list_type": "应是数组",
-    "dict_type": "应是对象",
-    "model_type": "应是对象",
-    "model_attributes_type": "应是对象",
-    "too_short": "应至少有 {min_length} 项",
-    "too_long": "最多 {max_length} 项",
-    "string_too_short": "应至少有 {min_length} 个字符",
-    "string_too_long": "最多 {max_length} 个字符",
-    "literal_error": "应是 {expected} 之一",
-    "greater_than_equal": "应不小于 {ge}",
-    "greater_than": "应大于 {gt}",
-    "less_than_equal": "应不大于 {le}",
-    "less_than": "应小于 {lt}",
-}
-
-
 def invalid(errors: Sequence[Mapping[str, Any]]) -> ApiError:
     """From what pydantic found: all faults in one message, without the values, which may be a person's words."""
     faults: list[str] = []
     for error in errors[:10]:
         place = ".".join(str(part) for part in error["loc"] if part != "body" and not _is_branch(part))
-        reason = _REASONS.get(error["type"], "的值不符合要求（{msg}）")
-        faults.append(f"{place or '请求体'}：{reason.format(msg=error['msg'], **(error.get('ctx') or {}))}")
+        faults.append(f"{place or '请求体'}：{reason(error)}")
     first = next((str(part) for part in errors[0]["loc"] if part != "body" and isinstance(part, str)), None)
     param = None if errors[0]["type"] == "json_invalid" else first
     return wrong(f"请求有误。{'；'.join(dict.fromkeys(faults))}。", param)

@@ -1,4 +1,4 @@
-"""What stands before every request to the API: the key, the size of the body, the time that it may take to come.
+"""What stands before every request: the key, the size of the body, the time that it may take to come.
 
 Plain ASGI, so that the application still hears when a client goes.
 """
@@ -17,9 +17,9 @@ from bentsao.apps.server.serving import Limits
 
 
 class Gate:
-    """Lets requests to `/v1/` and `/metrics` through that have one of the keys, with a body within limits.
+    """Lets requests through whose body is within limits, and to `/v1/` and `/metrics` only with one of the keys.
 
-    keys: none: all are let through.
+    keys: none: none is asked for. The page asks for a key itself.
     """
 
     def __init__(self, app: ASGIApp, *, keys: Sequence[str], limits: Limits, metrics: Metrics) -> None:
@@ -30,12 +30,13 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One connection."""
-        if scope["type"] != "http" or not scope["path"].startswith(("/v1/", "/metrics")):
+        if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         headers = {name.lower(): value for name, value in scope["headers"]}
         try:
-            self._check_key(headers.get(b"authorization", b""))
+            if scope["path"].startswith(("/v1/", "/metrics")):
+                self._check_key(headers.get(b"authorization", b""))
             body = await self._body(headers, receive)
         except ApiError as error:
             # Not the path: whoever has no key could make as many labels as they like.

@@ -6,7 +6,6 @@ To teach the composer another way of asking, add a line there. What the slots in
 from __future__ import annotations
 
 import re
-import sys
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -16,15 +15,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from bentsao.core.complaints import in_one_line
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import sha256_text
 from bentsao.core.records import Record
+from bentsao.core.toml import parse_toml
 from bentsao.knowledge.schema import ATTRIBUTES, KINDS, Kind
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 Patterns = tuple[str, ...]
 Part = Literal["train", "test"]
@@ -167,15 +163,15 @@ def read_grammar(texts: dict[str, str]) -> Grammar:
     tables: dict[str, Any] = {}
     for file, text in texts.items():
         try:
-            values = tomllib.loads(text)
-        except tomllib.TOMLDecodeError as error:
-            faults.append(Fault(file, None, "TOML", "", str(error)))
+            values = parse_toml(text, file)
+        except DataError as error:
+            faults += error.faults
             continue
         for number, entry in enumerate(values.pop("attribute", []), start=1):
             try:
                 one = AttributeGrammar.model_validate(entry)
             except ValidationError as error:
-                faults.append(Fault(file, None, f"attribute {number}", entry.get("name"), str(error.errors()[0])))
+                faults.append(Fault(file, None, f"attribute {number}", entry.get("name"), in_one_line(error)))
                 continue
             faults += [Fault(file, None, one.name, pattern, reason) for pattern, reason in _wrong(one)]
             attributes[one.kind, one.name] = one

@@ -25,7 +25,6 @@ BEYOND = "超出资料"
 NOTHING = "没有说到资料"
 NAMELESS = "问题没有说到这个名称"
 REPEATED = "与同一次回答里的另一问相同"
-SHORTENED = "后面几轮有问题，只留前面"
 
 
 class Verifier:

@@ -11,13 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.construction.teacher.batches import ask_in_batches
-from bentsao.construction.teacher.checking import Beyond, Checked
-from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
+from bentsao.construction.teacher.checking import Checked
 from bentsao.construction.teacher.jobs import WritingJob
-from bentsao.construction.teacher.qa import QAPlan, qa_jobs
 from bentsao.core.files import write_jsonl
 from bentsao.core.records import Conversation, Made, Record
-from bentsao.knowledge.store import KnowledgeBase
 from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.budget import Budget
 from bentsao.models.remote.client import Client
@@ -100,32 +97,6 @@ class Doing:
 
 
 PLAINLY = Doing()
-
-
-def write_qa(
-    kb: KnowledgeBase,
-    asking: Asking,
-    journal: Path,
-    plan: QAPlan,
-    *,
-    beyond: Beyond = "drop",
-    doing: Doing = PLAINLY,
-) -> Written:
-    """Questions and answers from the facts of a knowledge base. See `write`."""
-    return write("qa", qa_jobs(kb, asking, plan, beyond), asking, journal, doing)
-
-
-def write_dialogues(
-    kb: KnowledgeBase,
-    asking: Asking,
-    journal: Path,
-    plan: DialoguePlan,
-    *,
-    beyond: Beyond = "drop",
-    doing: Doing = PLAINLY,
-) -> Written:
-    """Dialogues from the literature of a knowledge base. See `write`."""
-    return write("dialogue", dialogue_jobs(kb, asking, plan, beyond), asking, journal, doing)
 
 
 def write(form: str, jobs: Sequence[WritingJob[Any]], asking: Asking, journal: Path, doing: Doing) -> Written:

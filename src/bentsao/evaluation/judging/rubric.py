@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from pydantic import Field, ValidationError, model_validator
 
-from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import iterate_json, read_text, sha256_text
+from bentsao.core.complaints import in_one_line
+from bentsao.core.errors import ConfigError
+from bentsao.core.files import read_text, sha256_text
 from bentsao.core.records import Record
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from bentsao.core.rows import read_rows
+from bentsao.core.toml import parse_toml
 
 POINTS = "points"
 """The one measure of a rubric with criteria: points met over points possible."""
@@ -93,13 +89,9 @@ def load(name: str) -> Rubric:
     else:
         raise ConfigError(f"没有叫 {name} 的评分标准。可用：{'、'.join(names())}，或一个 .toml 文件。")
     try:
-        values: dict[str, Any] = tomllib.loads(text)
-        return Rubric.model_validate({"name": Path(name).stem, **values})
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"评分标准 {name} 不是合法的 TOML：{error}。") from None
+        return Rubric.model_validate({"name": Path(name).stem, **parse_toml(text, name)})
     except ValidationError as error:
-        faults = "；".join(f"{'.'.join(map(str, one['loc'])) or '整体'}：{one['msg']}" for one in error.errors())
-        raise ConfigError(f"评分标准 {name} 有误：{faults}。") from None
+        raise ConfigError(f"评分标准 {name} 有误：{in_one_line(error)}。") from None
 
 
 def read_criteria(path: Path) -> dict[str, tuple[Criterion, ...]]:
@@ -107,29 +99,16 @@ def read_criteria(path: Path) -> dict[str, tuple[Criterion, ...]]:
 
     Raises DataError with all faults of the file.
     """
-    out: dict[str, tuple[Criterion, ...]] = {}
-    faults: list[Fault] = []
-    for place, row in iterate_json(path):
-        if isinstance(row, Fault):
-            faults.append(row)
-            continue
-        try:
-            case = _Case.model_validate(row)
-        except ValidationError as error:
-            faults += [
-                place.fault(".".join(map(str, one["loc"])) or "行", one["input"], one["msg"]) for one in error.errors()
-            ]
-            continue
-        if sum(max(0, one.points) for one in case.criteria) == 0:
-            faults.append(place.fault("criteria", case.id, "没有一条是正分，算不出得分率。"))
-        if case.id in out:
-            faults.append(place.fault("id", case.id, "重复。"))
-        out[case.id] = case.criteria
-    if faults:
-        raise DataError(faults)
-    return out
+    cases = read_rows(path, lambda _, row: _Case.model_validate(row), key=lambda case: case.id)
+    return {case.id: case.criteria for case in cases}
 
 
 class _Case(Record):
     id: str
     criteria: tuple[Criterion, ...]
+
+    @model_validator(mode="after")
+    def _can_be_scored(self) -> _Case:
+        if sum(max(0, one.points) for one in self.criteria) == 0:
+            raise ValueError("没有一条是正分，算不出得分率")
+        return self

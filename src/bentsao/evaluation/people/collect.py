@@ -11,11 +11,12 @@ from itertools import combinations
 from pathlib import Path
 from statistics import fmean
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 
 from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import iterate_json, read_json, read_text
+from bentsao.core.files import read_json, read_text
 from bentsao.core.records import Record
+from bentsao.core.rows import read_rows
 from bentsao.evaluation.judging.scoring import Judged
 from bentsao.evaluation.people.sheet import CODE, NOTE, Key, read_key
 from bentsao.evaluation.statistics import Figure, mean
@@ -168,13 +169,7 @@ def _judge_scores(folder: Path, key: Key) -> dict[str, dict[str, float]]:
         )
     codes = {(one.system, one.id): one.code for one in key.answers}
     out: dict[str, dict[str, float]] = {}
-    for place, row in iterate_json(folder / "judgements.jsonl"):
-        if isinstance(row, Fault):
-            raise DataError([row])
-        try:
-            one = Judged.model_validate(row)
-        except ValidationError as error:
-            raise DataError([place.fault("行", row, f"不是裁判的评语：{error.errors()[0]['msg']}。")]) from None
+    for one in read_rows(folder / "judgements.jsonl", lambda _, row: Judged.model_validate(row)):
         if one.scores is not None and (code := codes.get((one.system, one.id))):
             out[code] = one.scores
     if not out:

@@ -8,6 +8,7 @@ from html import escape
 from importlib.resources import files
 from typing import Any
 
+from bentsao.core.pages import html_page
 from bentsao.core.records import Record
 from bentsao.evaluation.judging.rubric import Rubric
 
@@ -25,12 +26,7 @@ def sheet_page(sheet: str, rater: int, rows: Sequence[Record], rubric: Rubric) -
         ],
         "rows": [row.model_dump() for row in rows],
     }
-    return (
-        '<!doctype html><html lang="zh"><meta charset="utf-8">'
-        "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; "
-        "script-src 'unsafe-inline'\">"
-        '<meta name="viewport" content="width=device-width,initial-scale=1">'
-        f"<title>本草：评分表 {rater}</title><style>{style}</style>"
+    body = (
         f"<header><h1>评分表 · 评分人 {rater}</h1>"
         '<p id="progress"></p><p><button id="next">下一个没评完的</button> '
         '<button id="save">导出 CSV</button></p></header>'
@@ -38,8 +34,9 @@ def sheet_page(sheet: str, rater: int, rows: Sequence[Record], rubric: Rubric) -
         f"评分留在这台电脑的浏览器里，关掉再打开还在；评完请点“导出 CSV”，把文件 rater-{rater}.csv 交回。</p>"
         '<details id="levels"><summary>各分数的含义</summary></details><main id="rows"></main>'
         "<noscript>这一页要用 JavaScript 保存评分；不能用时请填同名的 CSV 文件。</noscript>"
-        f'<script type="application/json" id="data">{_embedded(data)}</script><script>{script}</script></html>'
+        f'<script type="application/json" id="data">{_embedded(data)}</script>'
     )
+    return html_page(f"本草：评分表 {rater}", body, style=style, script=script)
 
 
 def _embedded(value: Any) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bentsao.core.cells import as_cell
 from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import read_json, sha256_text, write_json, write_text
 from bentsao.core.records import Record
@@ -134,9 +135,5 @@ def _table(rows: Sequence[Row], rubric: Rubric, *, reference: bool) -> str:
     writer.writerow([CODE, *shown, *(one.title for one in rubric.aspects), NOTE])
     for row in rows:
         texts = [row.question, *([row.reference] if reference else []), row.answer]
-        writer.writerow([row.code, *map(_no_formula, texts), *("" for _ in rubric.aspects), ""])
+        writer.writerow([row.code, *map(as_cell, texts), *("" for _ in rubric.aspects), ""])
     return "\ufeff" + out.getvalue()
-
-
-def _no_formula(text: str) -> str:
-    return "'" + text if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text

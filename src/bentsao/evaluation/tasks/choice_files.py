@@ -12,7 +12,6 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from typing import Any
 
 from bentsao.core.errors import DataError, Fault, MissingError
 from bentsao.core.files import Place, iterate_json, read_text
+from bentsao.core.rows import RowError, take_rows
 
 MEDICAL, OTHER = "医学", "非医学"
 COMPOSED = "知识库"
@@ -63,36 +63,20 @@ class Choice:
     case: str = ""
 
 
-class _WrongError(Exception):
-    def __init__(self, field: str, value: object, reason: str) -> None:
-        super().__init__(reason)
-        self.field, self.value, self.reason = field, value, reason
-
-
 def read_choices(paths: Sequence[Path]) -> list[Choice]:
     """The questions of files, or of all CSV and JSON files of folders.
 
     Raises DataError with the faults of all files, MissingError where there is no file.
     """
-    found: list[Choice] = []
-    faults: list[Fault] = []
-    for path in (file for given in paths for file in _files(given)):
-        rows = _csv_rows(path) if path.suffix.lower() == ".csv" else iterate_json(path)
-        for place, row in rows:
-            if isinstance(row, Fault):
-                faults.append(row)
-                continue
-            try:
-                found.append(_choice(row, place, path))
-            except _WrongError as error:
-                faults.append(place.fault(error.field, error.value, error.reason))
-    counts = Counter(choice.id for choice in found)
-    if faults:
-        raise DataError(faults)
+    rows = (
+        row
+        for given in paths
+        for path in _files(given)
+        for row in (_csv_rows(path) if path.suffix.lower() == ".csv" else iterate_json(path))
+    )
+    found = take_rows(rows, _choice, key=lambda choice: choice.id)
     if not found:
         raise DataError([Fault(str(paths[0]), None, "行", "", "没有任何题目。")])
-    if twice := [name for name, count in counts.items() if count > 1]:
-        raise DataError([Fault(str(paths[0]), None, "id", name, "有两道题用了这个编号。") for name in twice])
     return found
 
 
@@ -126,9 +110,10 @@ def _csv_rows(path: Path) -> Iterator[tuple[Place, dict[str, str] | Fault]]:
         yield place, place.fault("行", "", f"不是合法的 CSV：{error}。")
 
 
-def _choice(row: Any, place: Place, path: Path) -> Choice:
+def _choice(place: Place, row: Any) -> Choice:
+    path = Path(place.file)
     if not isinstance(row, dict):
-        raise _WrongError("行", row, "应是一个 JSON 对象。")
+        raise RowError("行", row, "应是一个 JSON 对象。")
     fields = {str(key).strip().lower(): value for key, value in row.items()}
     stem = _text(fields, "question")
     options = _options(fields)
@@ -153,7 +138,7 @@ def _choice(row: Any, place: Place, path: Path) -> Choice:
 def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if not isinstance(value, str) or not value.strip():
-        raise _WrongError(name, value, "应是不空的文字。")
+        raise RowError(name, value, "应是不空的文字。")
     return value.strip()
 
 
@@ -168,11 +153,11 @@ def _options(fields: Mapping[str, Any]) -> dict[str, str]:
     if isinstance(given, list):
         given = dict(zip("ABCDEFGHIJ", given, strict=False)) if len(given) <= 10 else None
     if not isinstance(given, dict):
-        raise _WrongError("options", given, "应是选项的数组，或按字母给出的对象，或 A、B、C、D 各一列。")
+        raise RowError("options", given, "应是选项的数组，或按字母给出的对象，或 A、B、C、D 各一列。")
     # Sets with questions of four and of five options leave the last empty.
     options = {str(letter).strip().upper(): str(text).strip() for letter, text in given.items() if _is_there(text)}
     if list(options) != list("ABCDEFGHIJ"[: len(options)]) or len(options) < 2:
-        raise _WrongError("options", given, "选项应从 A 开始依次排列，至少两个，最多十个。")
+        raise RowError("options", given, "选项应从 A 开始依次排列，至少两个，最多十个。")
     return options
 
 
@@ -184,17 +169,17 @@ def _right(fields: Mapping[str, Any], options: Mapping[str, str]) -> tuple[int, 
     """The places of the right options: letters, or the text of one."""
     given = next((fields[name] for name in ("answer_idx", "answer") if _is_there(fields.get(name))), None)
     if given is None:
-        raise _WrongError("answer", given, "没有答案。公开的测试集有的不带答案，不能用来计分。")
+        raise RowError("answer", given, "没有答案。公开的测试集有的不带答案，不能用来计分。")
     written = "".join(map(str, given)) if isinstance(given, list) else str(given).strip()
     letters = list(options)
     if re.fullmatch(r"[A-Ja-j][A-Ja-j\s,，、;；]*", written):
         named = sorted(set(re.findall("[A-J]", written.upper())))
         if not set(named) <= set(letters):
-            raise _WrongError("answer", given, f"选项只有 {letters[0]} 到 {letters[-1]}。")
+            raise RowError("answer", given, f"选项只有 {letters[0]} 到 {letters[-1]}。")
         return tuple(letters.index(letter) for letter in named)
     places = [place for place, text in enumerate(options.values()) if text == written]
     if len(places) != 1:
-        raise _WrongError("answer", given, "应是选项的字母（如 B 或 ACD），或其中一个选项的原文。")
+        raise RowError("answer", given, "应是选项的字母（如 B 或 ACD），或其中一个选项的原文。")
     return tuple(places)
 
 
@@ -203,7 +188,7 @@ def _subject(fields: Mapping[str, Any], path: Path) -> tuple[str, str]:
     told = fields.get("subject") or fields.get("exam_subject") or fields.get("medical discipline")
     area = fields.get("area")
     if area is not None and area not in (MEDICAL, OTHER):
-        raise _WrongError("area", area, f"应是 {MEDICAL} 或 {OTHER}。")
+        raise RowError("area", area, f"应是 {MEDICAL} 或 {OTHER}。")
     if told:
         return str(told), area or MEDICAL
     if "made" in fields:  # by `bentsao build choice`; the files' names are those of the parts

@@ -5,9 +5,12 @@ Its own scores (完整性, 深刻性, 专业性, 0 to 3) are given by a judge or
 
 from __future__ import annotations
 
-from bentsao.core.errors import DataError, Fault
-from bentsao.core.files import iterate_json
+from pathlib import Path
+from typing import Any
+
+from bentsao.core.files import Place, iterate_json
 from bentsao.core.records import Message
+from bentsao.core.rows import RowError, take_rows
 from bentsao.evaluation.icd import in_chinese
 from bentsao.evaluation.tasks.task import (
     Item,
@@ -26,26 +29,20 @@ from bentsao.evaluation.tasks.text import FORM, form_scores
 
 def load(source: Source) -> list[Item[None]]:
     """The questions of the published file: an array of {question, ICD-10}."""
-    items: list[Item[None]] = []
-    faults: list[Fault] = []
-    for file in needed_files(source, "cmcoqa", "公开的题目文件 cmcoqa_question.json"):
-        for place, row in iterate_json(file):
-            if isinstance(row, Fault):
-                faults.append(row)
-                continue
-            asked = row.get("question") if isinstance(row, dict) else None
-            chapter = row.get("ICD-10") if isinstance(row, dict) else None
-            if not isinstance(asked, str) or not asked.strip():
-                faults.append(place.fault("question", asked, "应是一个问题。"))
-            elif not isinstance(chapter, str):
-                faults.append(place.fault("ICD-10", chapter, "应是 ICD-10 的章名。"))
-            else:
-                name = f"{file.stem}:{place.row}"
-                messages = (Message(role="user", content=asked.strip()),)
-                items.append(Item(name, name, messages, None, tags={"ICD-10": in_chinese(chapter)}))
-    if faults:
-        raise DataError(faults)
+    files = needed_files(source, "cmcoqa", "公开的题目文件 cmcoqa_question.json")
+    items = take_rows((row for file in files for row in iterate_json(file)), _item)
     return limited(items, source, "ICD-10")
+
+
+def _item(place: Place, row: Any) -> Item[None]:
+    asked, chapter = (row.get("question"), row.get("ICD-10")) if isinstance(row, dict) else (None, None)
+    if not isinstance(asked, str) or not asked.strip():
+        raise RowError("question", asked, "应是一个问题。")
+    if not isinstance(chapter, str):
+        raise RowError("ICD-10", chapter, "应是 ICD-10 的章名。")
+    name = f"{Path(place.file).stem}:{place.row}"
+    messages = (Message(role="user", content=asked.strip()),)
+    return Item(name, name, messages, None, tags={"ICD-10": in_chinese(chapter)})
 
 
 def _one(item: Item[None], response: Response) -> Verdict:

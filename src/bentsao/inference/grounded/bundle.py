@@ -20,6 +20,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from bentsao.core.complaints import in_one_line
 from bentsao.core.errors import ConfigError, DataError, Fault, MissingError
 from bentsao.core.files import read_json, sha256_file, sha256_text, whole_folder, write_json
 from bentsao.core.formats import FILE_NAME as FORMAT_NAME
@@ -121,7 +122,7 @@ def open_bundle(folder: Path) -> Bundle:
     try:
         contents = Contents.model_validate(read_json(folder / BUNDLE_NAME))
     except ValidationError as error:
-        fault = Fault(str(folder / BUNDLE_NAME), None, "内容", "", f"不是包的清单：{error.errors()[0]['msg']}")
+        fault = Fault(str(folder / BUNDLE_NAME), None, "内容", "", f"不是包的清单：{in_one_line(error)}。")
         raise DataError([fault]) from None
     found = _parts(folder)
     changed = [

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal
 
 from pydantic import Field
 
@@ -12,9 +12,6 @@ from bentsao.inference.grounded.premises import Premise
 
 Path = Literal["both", "model", "linker", "bm25", "oracle"]
 """Who says what a question is about: the tuned model, the linker, both together, a full-text search, or the caller."""
-
-PATHS: tuple[Path, ...] = get_args(Path)
-
 
 Guard = Literal["remove", "mark", "off"]
 
@@ -44,7 +41,7 @@ class Aim(Record):
 
     names: the entities as the person calls them, in the same order; empty: by their own names. unknown: names that the
     base does not have. ask_back: entities between which the question leaves open which is meant: those that share the
-    name of the first entity, or where there is no entity, those that may be meant. sure: whether both ways agree.
+    name of the first entity, or where there is no entity, those that may be meant.
     """
 
     entities: tuple[str, ...] = ()
@@ -52,7 +49,6 @@ class Aim(Record):
     attributes: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     ask_back: tuple[str, ...] = ()
-    sure: bool = False
 
     @property
     def called(self) -> tuple[str, ...]:

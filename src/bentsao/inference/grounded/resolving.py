@@ -139,7 +139,6 @@ class Resolver:
             unknown=() if entities else model.unknown,
             # What shares the linker's entity's name, or, where there is no entity, what may be meant.
             ask_back=linker.ask_back if entities == linker.entities else (),
-            sure=entities == model.entities and set(attributes) == set(model.attributes),
         )
 
     def whether(self, asked: GroundedQuestion, aim: Aim, found: Sequence[Aim | None]) -> Aim:

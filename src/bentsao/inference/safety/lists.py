@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
+from bentsao.core.toml import parse_toml
 from bentsao.inference.safety.patterns import Finder, alternatives, named_groups
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 CONTEXTS = (
     *(
@@ -129,4 +124,5 @@ def lists() -> Lists:
 
 
 def _read(name: str) -> dict[str, Any]:
-    return tomllib.loads((resources.files("bentsao.inference.safety") / f"{name}.toml").read_text(encoding="utf-8"))
+    file = f"{name}.toml"
+    return parse_toml((resources.files("bentsao.inference.safety") / file).read_text(encoding="utf-8"), file)

@@ -9,9 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
 from bentsao.knowledge.importers.drafting import Draft
-from bentsao.knowledge.importers.objects import RowError, read_objects, required_text
+from bentsao.knowledge.importers.looking import Look
+from bentsao.knowledge.importers.objects import read_objects, required_text
 from bentsao.knowledge.rows import EntityRow, Skipped
 from bentsao.knowledge.schema import KINDS, Kind, attribute_of, kind_of
 
@@ -34,6 +36,11 @@ MAPPED: dict[str, tuple[str, str | None]] = {
     "阶段": ("病理分型", "分期"),
 }
 """Predicates that say more than the attribute they become: attribute and qualifier."""
+
+
+def knows(look: Look) -> bool:
+    """Objects with a list of triples."""
+    return look.has("spo_list")
 
 
 def read(path: Path) -> Iterator[EntityRow | Skipped]:

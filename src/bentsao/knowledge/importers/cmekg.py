@@ -10,9 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
 from bentsao.knowledge.importers.drafting import Draft
-from bentsao.knowledge.importers.objects import RowError, read_objects, required_text
+from bentsao.knowledge.importers.looking import Look
+from bentsao.knowledge.importers.objects import read_objects, required_text
 from bentsao.knowledge.rows import EntityRow, Skipped
 from bentsao.knowledge.schema import KINDS, Kind, alias_type_of, attribute_of, kind_of
 
@@ -26,6 +28,11 @@ _TELLING: dict[Kind, tuple[str, ...]] = {
     "department": ("诊治疾病", "上级科室"),
 }
 """Attributes by which the kind of an entity is known where the row does not say it; a disease has none of them."""
+
+
+def knows(look: Look) -> bool:
+    """Objects or columns with a central word, but no triples."""
+    return look.has(NAME) and not look.table and not look.has("属性", "值")
 
 
 def read(path: Path) -> Iterator[EntityRow | Skipped]:

@@ -14,12 +14,18 @@ from pathlib import Path
 from bentsao.core.errors import DataError, Fault
 from bentsao.knowledge.importers import cells, values
 from bentsao.knowledge.importers.drafting import Draft
+from bentsao.knowledge.importers.looking import Look
 from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import EntityRow, Skipped
 
 SHIFTED = "列错位的行"
 
 NAME_COLUMN = "name"
+
+
+def knows(look: Look) -> bool:
+    """A table with names and one of the columns."""
+    return look.table and look.has(NAME_COLUMN) and look.has_any(COLUMNS)
 
 
 def read(path: Path) -> Iterator[EntityRow | Skipped]:

@@ -15,12 +15,18 @@ from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import iterate_json
 from bentsao.knowledge.importers import phrases, values
 from bentsao.knowledge.importers.drafting import Draft
+from bentsao.knowledge.importers.looking import Look
 from bentsao.knowledge.importers.outline import Clause, clauses
 from bentsao.knowledge.rows import EntityRow, Skipped
 
 SCRAMBLED = "正文错乱（分栏文字串行）"
 SEE_OTHER = "参见其他条目"
 UNIT_LOST = "单位的上标在原文件里丢失（mg/m、×10/L）"
+
+
+def knows(look: Look) -> bool:
+    """Bare texts."""
+    return look.texts
 
 
 def read(path: Path) -> Iterator[EntityRow | Skipped]:

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import DataError, Fault
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
-from bentsao.knowledge.importers.objects import RowError, read_objects
+from bentsao.knowledge.importers.looking import Look
+from bentsao.knowledge.importers.objects import read_objects
 from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import PassageRow, Skipped
 
@@ -26,6 +28,11 @@ FIELDS: dict[str, tuple[str, ...]] = {
 
 PASSAGE_LIMIT = 4000
 """The longest text of a passage, in characters."""
+
+
+def knows(look: Look) -> bool:
+    """Title and text, whatever they are called."""
+    return all(look.has_any(set(FIELDS[field])) for field in ("title", "text"))
 
 
 def read(path: Path) -> Iterator[PassageRow | Skipped]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bentsao.knowledge.importers import cells, values
 from bentsao.knowledge.importers.drafting import Draft
+from bentsao.knowledge.importers.looking import Look
 from bentsao.knowledge.importers.objects import read_objects, required_text, texts
 from bentsao.knowledge.rows import EntityRow, PassageRow, Skipped
 
@@ -19,6 +20,11 @@ PRODUCT = "厂家的产品，不是通用名"
 
 _PASSAGES = {"desc": "概述", "cause": "病因", "prevent": "预防"}
 _IGNORED = frozenset({"_id", "name"})
+
+
+def knows(look: Look) -> bool:
+    """Objects with names and one of the fields."""
+    return not look.table and look.has("name") and look.has_any(FIELDS)
 
 
 def read(path: Path) -> Iterator[EntityRow | PassageRow | Skipped]:

@@ -8,16 +8,9 @@ from typing import Any, TypeVar
 
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import iterate_json
+from bentsao.core.rows import RowError
 
 Row = TypeVar("Row")
-
-
-class RowError(Exception):
-    """What is wrong with one object: the field, its value, and why."""
-
-    def __init__(self, field: str, value: object, reason: str) -> None:
-        super().__init__(reason)
-        self.field, self.value, self.reason = field, value, reason
 
 
 def read_objects(path: Path, take: Callable[[dict[str, Any], int], Iterator[Row]]) -> Iterator[Row]:

@@ -7,6 +7,7 @@ import io
 from collections.abc import Iterator
 from pathlib import Path
 
+from bentsao.core.cells import from_cell
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import read_text
 
@@ -31,7 +32,7 @@ def iterate_table(path: Path) -> Iterator[tuple[int, list[str]]]:
             fault = Fault(str(path), reader.line_num, "CSV", "", f"不是合法的表格：{error}。请另存为 UTF-8 的 CSV。")
             raise DataError([fault]) from None
         if any(cell.strip() for cell in row):
-            yield number, row
+            yield number, [from_cell(cell) for cell in row]
 
 
 def header_of(path: Path) -> list[str]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import ConfigError, DataError, Fault
+from bentsao.core.rows import RowError
 from bentsao.knowledge.importers import values
 from bentsao.knowledge.importers.drafting import Draft
-from bentsao.knowledge.importers.objects import RowError, read_objects
+from bentsao.knowledge.importers.looking import Look
+from bentsao.knowledge.importers.objects import read_objects
 from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import EntityRow, Skipped
 from bentsao.knowledge.schema import KINDS, Kind, alias_type_of, attribute_of, kind_of
@@ -28,6 +30,16 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 """What a triple consists of, and the names that columns usually have. Kind and qualifier may be absent."""
 
 _NEEDED = ("subject", "attribute", "value")
+
+
+def knows(look: Look) -> bool:
+    """Columns of the usual names; or a table of three without a header, with an attribute in the middle."""
+    if set(_NEEDED) <= set(places(list(look.names))):
+        return True
+    if not look.table or len(look.names) != len(_NEEDED):
+        return False
+    said = look.names[1]
+    return alias_type_of(said) is not None or any(attribute_of(said, kind) for kind in KINDS)
 
 
 def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[EntityRow | Skipped]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,6 +35,14 @@ PLAIN, WEAK = 1.0, 0.5
 
 _GENERAL = 0.8
 _GAP = 6
+_FARTHEST = 100
+"""Characters between two parts of a pattern at most, names counted."""
+
+_HEADS = 8
+"""Beginnings of one pattern that a later part is joined to, the nearest. With more, a text of nothing but names costs
+the square and more of its length.
+"""
+
 _BREAKS = frozenset(",。!?;:\n、")
 
 Span = tuple[int, int]
@@ -91,13 +100,14 @@ class CueFinder:
             one of them is none, unless it holds all of it.
         """
         found: list[Cue] = []
+        named = _Named(mentions)
         begun: dict[tuple[int, int], list[tuple[Span, ...]]] = defaultdict(list)  # by pattern and part
-        for wording, start, end in self._matches(text, mentions):
+        for wording, start, end in self._matches(text, mentions, named):
             uses, here = self._uses[wording], ((start, end),)
             found += [Cue(form, here) for form in uses.wholes]
             for form, part, pattern in uses.laters:
-                for head in begun.get((pattern, part - 1), ()):
-                    if not _close(text, head[-1][1], start, mentions):
+                for head in begun.get((pattern, part - 1), ())[-_HEADS:]:
+                    if not _close(text, head[-1][1], start, named):
                         continue
                     if part + 1 == form.parts:
                         found.append(Cue(form, head + here))
@@ -107,7 +117,7 @@ class CueFinder:
                 begun[pattern, 0].append(here)
         return found
 
-    def _matches(self, text: str, mentions: Mapping[Span, str]) -> list[tuple[int, int, int]]:
+    def _matches(self, text: str, mentions: Mapping[Span, str], named: _Named) -> list[tuple[int, int, int]]:
         """The wordings in the text as it is, and those in it with names replaced by what they stand for."""
         found = self._automaton.find_matches_as_indexes(text, overlapping=True)
         if not mentions:
@@ -117,7 +127,7 @@ class CueFinder:
             if sign:
                 replaced[begin:stop] = sign * (stop - begin)
         of_names = self._automaton.find_matches_as_indexes("".join(replaced), overlapping=True)
-        kept = [match for match in found if not _cut(match[1], match[2], mentions)]
+        kept = [match for match in found if not named.cut(match[1], match[2])]
         return sorted(kept + [match for match in of_names if self._about_names[match[0]]], key=itemgetter(2))
 
 
@@ -154,17 +164,31 @@ def _kinds_of(cues: Cues) -> frozenset[Kind]:
     return having & {*cues.kinds, "other"} if cues.kinds else having
 
 
-def _cut(start: int, end: int, mentions: Iterable[Span]) -> bool:
-    """Whether the stretch overlaps a mention without holding all of it."""
-    return any(start < stop and begin < end and not (start <= begin and stop <= end) for begin, stop in mentions)
+class _Named:
+    """Where the names of a text stand, none within another."""
+
+    def __init__(self, mentions: Iterable[Span]) -> None:
+        spans = sorted(mentions)
+        self._starts = [start for start, _ in spans]
+        self._ends = [end for _, end in spans]
+        self._before = [0, *itertools.accumulate(end - start for start, end in spans)]  # characters of names so far
+
+    def cut(self, start: int, end: int) -> bool:
+        """Whether the stretch overlaps a name without holding all of it."""
+        first, stop = bisect_right(self._ends, start), bisect_left(self._starts, end)
+        return first < stop and not (start <= self._starts[first] and self._ends[stop - 1] <= end)
+
+    def characters(self, start: int, end: int) -> int:
+        """Characters of the names that lie within the stretch."""
+        first, stop = bisect_left(self._starts, start), bisect_right(self._ends, end)
+        return self._before[stop] - self._before[first] if first < stop else 0
 
 
-def _close(text: str, start: int, end: int, mentions: Iterable[Span]) -> bool:
-    """Whether what stands between is short, counted without mentions, and no clause ends in it."""
-    if end < start or not _BREAKS.isdisjoint(text[start:end]):
+def _close(text: str, start: int, end: int, named: _Named) -> bool:
+    """Whether what stands between is short, counted without names, and no clause ends in it."""
+    if not start <= end <= start + _FARTHEST or not _BREAKS.isdisjoint(text[start:end]):
         return False
-    named = sum(stop - begin for begin, stop in mentions if start <= begin and stop <= end)
-    return end - start - named <= _GAP
+    return end - start - named.characters(start, end) <= _GAP
 
 
 @dataclass(frozen=True)
@@ -188,8 +212,8 @@ def asked_of(cues: Sequence[Cue], kind: Kind) -> Asked:
     fitting = [cue for cue in cues if kind in cue.form.kinds]
     strength = max((form.strength for form, _ in fitting), default=0.0)
     fitting = [cue for cue in fitting if cue.form.strength == strength]
-    longer = {span for _, spans in fitting for span in spans}
-    counted = [cue for cue in fitting if not all(_inside(span, longer) for span in cue.spans)]
+    within = inside({span for _, spans in fitting for span in spans})
+    counted = [cue for cue in fitting if not within.issuperset(cue.spans)]
     covered: dict[str, set[int]] = {}
     for form, spans in counted:
         places = covered.setdefault(form.attribute, set())
@@ -209,6 +233,12 @@ def asked_of(cues: Sequence[Cue], kind: Kind) -> Asked:
     return Asked(order, strength, len(set().union(*covered.values())))
 
 
-def _inside(span: Span, spans: Iterable[Span]) -> bool:
-    start, end = span
-    return any(begin <= start and end <= stop and stop - begin > end - start for begin, stop in spans)
+def inside(spans: Iterable[Span]) -> set[Span]:
+    """Those that lie in a longer one."""
+    found: set[Span] = set()
+    farthest = -1
+    for start, end in sorted(spans, key=lambda span: (span[0], -span[1])):
+        if end <= farthest:
+            found.add((start, end))
+        farthest = max(farthest, end)
+    return found

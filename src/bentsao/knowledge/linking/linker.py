@@ -6,7 +6,7 @@ misspelt; what is found is ranked by how it was recognised and by whether it can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +39,9 @@ _HISTORY = 0.8
 
 _ASKED_FIRST: dict[Kind, int] = {"drug": 0, "operation": 0, "disease": 1, "examination": 2}
 """Who asks of a drug names the illness along with it: of equal candidates the lower number comes first."""
+
+_REMEMBERED = 8000
+"""Characters of what was said before that are looked at, the last ones."""
 
 _NAMED = 3
 """Characters of a question that its naming a kind (这个药) is worth."""
@@ -102,7 +105,7 @@ class Linker:
         if history and not candidates and not found.doubts:
             candidates = self._from_history(found, history)
         elif history and candidates and _elliptical(asking):
-            earlier = (self._find(text).reading for text in reversed(history))
+            earlier = (self._find(text).reading for text in _latest(history))
             asking = next((reading for reading in earlier if reading.strongest == PLAIN), asking)
         asked = asking.asked_of(candidates[0].owner.kind) if candidates else _asked_of_any(asking)
         return Linked(
@@ -150,12 +153,22 @@ class Linker:
         """The entity spoken of last that can have what is asked; none where nothing is asked of it."""
         if found.reading.strongest < PLAIN:
             return ()
-        for text in reversed(history):
+        for text in _latest(history):
             for candidate in self._find(text).candidates:
                 if found.reading.asked_of(candidate.owner.kind).strength == PLAIN:
                     score = candidate.score * _HISTORY
                     return (_Candidate(Mention(0, 0, "", candidate.mention.owners), candidate.owner, "history", score),)
         return ()
+
+
+def _latest(history: Sequence[str]) -> Iterator[str]:
+    """What was said before, the last first, as far as it is remembered."""
+    left = _REMEMBERED
+    for text in reversed(history):
+        if left <= 0:
+            return
+        yield text[-left:]
+        left -= len(text)
 
 
 def _as_written(mention: Mention) -> _Candidate:

@@ -10,7 +10,7 @@ from itertools import pairwise
 
 from ahocorasick_rs import AhoCorasick, MatchKind
 
-from bentsao.knowledge.linking.attributes import PLAIN, Asked, Cue, asked_of, cue_finder
+from bentsao.knowledge.linking.attributes import PLAIN, Asked, Cue, asked_of, cue_finder, inside
 from bentsao.knowledge.linking.cues import SIGNS
 from bentsao.knowledge.linking.index import NameIndex, Owner
 from bentsao.knowledge.linking.stretches import Stretches, codes_of
@@ -103,7 +103,8 @@ def read(text: str, index: NameIndex) -> Reading:
     """Read a normalised text."""
     named = list(_longest(text, index))
     cues = cue_finder().find(text, {mention.span: mention.sign for mention in named})
-    named = [mention for mention in named if not (mention.broad and _within(mention, cues))]
+    within = inside({*(mention.span for mention in named), *(span for cue in cues for span in cue.spans)})
+    named = [mention for mention in named if not (mention.broad and mention.span in within)]
     # A hint of one character (血, 药) explains nothing: it may be a part of a misspelt name.
     words = [(a, b) for form, spans in cues for a, b in spans if form.strength == PLAIN or b - a > 1] + _everyday(text)
     covered = [not character.isalnum() for character in text]
@@ -154,14 +155,6 @@ def cuts_word(text: str, start: int, end: int) -> bool:
 
 def _latin(character: str) -> bool:
     return character.isascii() and character.isalnum()
-
-
-def _within(mention: Mention, cues: Sequence[Cue]) -> bool:
-    return any(
-        start <= mention.start and mention.end <= end and end - start > mention.end - mention.start
-        for cue in cues
-        for start, end in cue.spans
-    )
 
 
 def _alone(mention: Mention, covered: Sequence[bool]) -> bool:

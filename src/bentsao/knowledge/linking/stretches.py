@@ -24,6 +24,9 @@ Places = NDArray[np.int64]
 MOST_ALIKE = 50
 """Hits that one hash gives at most: so many names are not told apart anyway."""
 
+_QUESTION = 200
+"""Characters of a question; its stretches are kept for the next one of that length."""
+
 _BASE = 0x9E3779B97F4A7C15
 _BASE_INVERSE = pow(_BASE, -1, 1 << 64)
 _MIX = np.uint64(0xBF58476D1CE4E5B9)
@@ -76,18 +79,31 @@ def _mixed(hashes: Hashes) -> Hashes:
     return hashes ^ (hashes >> np.uint64(29))
 
 
-@lru_cache(maxsize=256)
 def _places(length: int, longest: int) -> tuple[Places, Places]:
-    starts = np.repeat(np.arange(length), np.minimum(longest, length - np.arange(length)))
-    sizes = np.concatenate([np.arange(1, min(longest, length - at) + 1) for at in range(length)] or [starts])
-    return starts, starts + sizes
+    # What is kept for each length is of its length times the longest: of papers it would fill the memory.
+    return (_places_of_questions if length <= _QUESTION else _made_places)(length, longest)
 
 
-@lru_cache(maxsize=256)
+def _made_places(length: int, longest: int) -> tuple[Places, Places]:
+    counts = np.minimum(longest, length - np.arange(length))
+    starts = np.repeat(np.arange(length), counts)
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    return starts, starts + np.arange(len(starts)) - firsts + 1
+
+
+_places_of_questions = lru_cache(maxsize=256)(_made_places)
+
+
 def _powers(length: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """The powers of the base from 0, and of its inverse."""
-    bases = np.full(length, _BASE, dtype=np.uint64)
-    inverses = np.full(length, _BASE_INVERSE, dtype=np.uint64)
+    powers, inverses = _powers_up_to(length.bit_length())
+    return powers[:length], inverses[:length]
+
+
+@lru_cache(maxsize=64)
+def _powers_up_to(bits: int) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    bases = np.full(1 << bits, _BASE, dtype=np.uint64)
+    inverses = np.full(1 << bits, _BASE_INVERSE, dtype=np.uint64)
     bases[:1] = inverses[:1] = 1
     return np.cumprod(bases, dtype=np.uint64), np.cumprod(inverses, dtype=np.uint64)
 

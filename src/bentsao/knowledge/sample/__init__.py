@@ -46,5 +46,5 @@ def sample_kb(report: Callable[[str], None] = lambda _: None) -> Path:
             with whole_file(path) as temporary:
                 for file, (name, reader) in parts.items():
                     source = SourceInfo(name=name, file=file.name, licence=LICENCE, sha256=sha256_file(file))
-                    import_rows(temporary, READERS[reader](file), source)
+                    import_rows(temporary, READERS[reader].read(file), source)
     return path

@@ -105,9 +105,6 @@ class Stance:
     asked: bool = False
 
 
-AFFIRMED = Stance()
-
-
 @lru_cache(maxsize=4096)
 def marks(clause: str) -> tuple[Mark, ...]:
     """The words of a clause that negate, forbid, allow or ask."""

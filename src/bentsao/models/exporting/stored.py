@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, cast
 
 import torch
@@ -17,6 +18,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
 from bentsao.core.errors import ModelError
+from bentsao.models.pickles import open_pickle
 
 _NAMES: dict[torch.dtype, str] = {
     torch.float32: "F32",
@@ -88,8 +90,8 @@ def _pickles(files: list[Path]) -> Tensors:
     found: dict[str, Tensor] = {}
     for file in files:
         try:
-            found.update(torch.load(file, map_location="cpu", weights_only=True, mmap=True))
-        except (RuntimeError, ValueError, OSError, TypeError) as error:
+            found.update(open_pickle(file, mmap=True))
+        except (RuntimeError, ValueError, OSError, TypeError, UnpicklingError) as error:
             raise ModelError(f"打不开 {file}：{str(error).splitlines()[0]}。请换用 safetensors 权重。") from None
     return Tensors(
         {name: tuple(tensor.shape) for name, tensor in found.items()},

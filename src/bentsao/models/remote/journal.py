@@ -21,6 +21,7 @@ from typing import Annotated, Literal
 from filelock import FileLock, Timeout
 from pydantic import Field, TypeAdapter, ValidationError
 
+from bentsao.core.complaints import in_one_line
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.records import Record
 from bentsao.models.remote.exchange import NO_USAGE, RemoteError, Reply, Usage
@@ -213,7 +214,7 @@ class Journal:
             except ValidationError as error:
                 if not line.endswith(b"\n"):
                     break  # torn by a kill
-                reason = f"不是日志的一行：{error.errors()[0]['msg']}。日志可能被改动过；请恢复备份，或删去这一行。"
+                reason = f"不是日志的一行：{in_one_line(error)}。日志可能被改动过；请恢复备份，或删去这一行。"
                 faults.append(Fault(str(self.path), number, "行", line[:40].decode("utf-8", "replace"), reason))
             else:
                 self._take(event, place, len(line), None)

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from bentsao.core.complaints import in_one_line
 from bentsao.core.records import Record
 from bentsao.models.remote.exchange import Reply
 
@@ -47,5 +48,4 @@ def _what_is_wrong(error: ValidationError) -> ReplyError:
     first = error.errors(include_url=False)[0]
     if first["type"] == "json_invalid":
         return ReplyError("不是 JSON", f"回答不是合法的 JSON：{first['msg']}。")
-    faults = [f"{'.'.join(map(str, fault['loc'])) or '整体'}：{fault['msg']}" for fault in error.errors()[:5]]
-    return ReplyError("JSON 的形状不对", "JSON 不符合要求：" + "；".join(faults) + "。")
+    return ReplyError("JSON 的形状不对", f"JSON 不符合要求：{in_one_line(error)}。")

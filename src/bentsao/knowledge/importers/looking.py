@@ -1,0 +1,58 @@
+"""What the beginning of a file shows, by which a reader is chosen for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bentsao.core.errors import Fault
+from bentsao.core.files import iterate_json
+from bentsao.knowledge.importers.tables import header_of
+from bentsao.knowledge.rows import Row
+
+
+@dataclass(frozen=True)
+class Look:
+    """A look into a file.
+
+    names: the fields of the first object or the columns of the table, without blanks at the edges, in small letters.
+    table: whether it is one (CSV, TSV). texts: whether its rows are bare texts.
+    """
+
+    names: tuple[str, ...]
+    table: bool
+    texts: bool = False
+
+    def has(self, *names: str) -> bool:
+        """Whether all of these are there."""
+        return set(names) <= set(self.names)
+
+    def has_any(self, names: Mapping[str, object] | set[str]) -> bool:
+        """Whether one of these is there."""
+        return not set(names).isdisjoint(self.names)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """A reader: what it makes of a file, and whether it knows a file by a look into it.
+
+    mapped: reads a file whose columns are named otherwise, role → column; None: it cannot.
+    """
+
+    read: Callable[[Path], Iterator[Row]]
+    knows: Callable[[Look], bool]
+    mapped: Callable[[Path, Mapping[str, str]], Iterator[Row]] | None = None
+
+
+def look_into(path: Path) -> Look:
+    """A look into a file. Raises DataError where it is no text, MissingError if there is none."""
+    if path.suffix.lower() not in {".json", ".jsonl"}:
+        return Look(_folded(header_of(path)), table=True)
+    first: Any = next((row for _, row in iterate_json(path) if not isinstance(row, Fault)), None)
+    return Look(_folded(list(first)) if isinstance(first, dict) else (), table=False, texts=isinstance(first, str))
+
+
+def _folded(names: list[str]) -> tuple[str, ...]:
+    return tuple(name.strip().casefold() for name in names)

@@ -1,0 +1,121 @@
+"""Reader of tables as people keep them: one entity a row, a column for each attribute, several values in a cell.
+
+    疾病,别名,症状,检查,科室
+    偏头痛,,搏动性头痛；恶心,头颅MRI、脑电图,神经内科
+
+Columns are known by the attributes' names and by those that other sources give them (`schema.py`). The column of names
+also says what the entities are (疾病, 药品 …), unless there is a column 类别.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from bentsao.core.errors import ConfigError, DataError, Fault
+from bentsao.knowledge.importers import values
+from bentsao.knowledge.importers.drafting import Draft
+from bentsao.knowledge.importers.looking import Look
+from bentsao.knowledge.importers.tables import iterate_table
+from bentsao.knowledge.rows import EntityRow, Skipped
+from bentsao.knowledge.schema import KINDS, Kind, alias_type_of, attribute_of, kind_of
+
+NAME, KIND = "名称", "类别"
+
+NAMES: dict[str, Kind | None] = {
+    **dict.fromkeys(("名称", "中心词", "实体", "name"), None),
+    **dict.fromkeys(("疾病", "疾病名称", "疾病名", "病名", "诊断", "disease"), "disease"),
+    **dict.fromkeys(("药品", "药物", "药品名称", "药物名称", "药名", "通用名", "通用名称", "drug"), "drug"),
+    **dict.fromkeys(("症状名称", "症状名", "symptom"), "symptom"),
+    **dict.fromkeys(("检查名称", "检查项目名称", "检验项目", "examination"), "examination"),
+    **dict.fromkeys(("手术名称", "operation"), "operation"),
+    **dict.fromkeys(("科室名称",), "department"),
+}
+"""What the column of names may be called, and what the entities are where it says so."""
+
+KIND_COLUMNS = ("类别", "类型", "实体类别", "kind")
+
+SEPARATORS = "、；;|\n，,"
+TEXT_SEPARATORS = "；;|\n"
+"""Where the values of a cell part; in running text a comma parts nothing."""
+
+
+def knows(look: Look) -> bool:
+    """A table with a column of names and at least one that is known."""
+    if not look.table or not look.has_any(set(NAMES)):
+        return False
+    return any(_means(name, kind) is not None for name in look.names if name not in NAMES for kind in KINDS)
+
+
+def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[EntityRow | Skipped]:
+    """One entity a row; columns that mean nothing here are told with the number of their values.
+
+    columns: 名称, 类别 or an attribute → the column that has it; None: by the usual names.
+    Raises DataError where no column has names, or with all rows whose 类别 is none; ConfigError for a wrong map.
+    """
+    table = iterate_table(path)
+    header = [cell.strip() for cell in next(table, (1, []))[1]]
+    roles = _roles(header, columns or {})
+    name_at = next((at for at, role in enumerate(roles) if role == NAME), None)
+    if name_at is None:
+        reason = f"没有一列是名称。请把它叫作 {'、'.join(list(NAMES)[:8])} 之一，或用 --columns {NAME}=列名 指明。"
+        raise DataError([Fault(str(path), 1, "表头", ",".join(header), reason)])
+    usual = NAMES.get(header[name_at].casefold()) or "disease"
+    faults: list[Fault] = []
+    for number, row in table:
+        cells = [cell.strip() for cell in [*row, *[""] * (len(header) - len(row))]]
+        named = next((cells[at] for at, role in enumerate(roles) if role == KIND), "")
+        kind = kind_of(named) if named else usual
+        if kind is None:
+            faults.append(Fault(str(path), number, KIND, named, f"应是 {'、'.join(KINDS.values())} 之一，或空着。"))
+            continue
+        draft = Draft(cells[name_at], kind, number)
+        for role, cell in zip(roles, cells, strict=False):
+            if cell and role not in (NAME, KIND):
+                _take(draft, role, cell)
+        for cell in cells[len(header) :]:
+            if cell:
+                draft.leave_out("比表头多出的格子", cell)
+        yield from draft.rows()
+    if faults:
+        raise DataError(faults)
+
+
+def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
+    """What each column is: NAME, KIND, or the name of an attribute or alias as it is written. Raises ConfigError."""
+    known = {NAME, KIND, *(role for role in columns if any(_means(role, kind) is not None for kind in KINDS))}
+    if unknown := [role for role in columns if role not in known]:
+        raise ConfigError(
+            f"列的映射里不认识 {'、'.join(unknown)}。可用：{NAME}、{KIND}、别名，或属性的名字（如 症状）。"
+        )
+    places = {name.casefold(): at for at, name in enumerate(header)}
+    if missing := [column for column in columns.values() if column.strip().casefold() not in places]:
+        raise ConfigError(f"表里没有这些列：{'、'.join(missing)}。表头是：{'、'.join(header)}。")
+    roles = list(header)
+    told = {places[column.strip().casefold()]: role for role, column in columns.items()}
+    for at, name in enumerate(header):
+        if at in told:
+            roles[at] = told[at]
+        elif name.casefold() in KIND_COLUMNS and KIND not in columns:
+            roles[at] = KIND
+    if NAME not in columns:
+        first = next((at for at, name in enumerate(header) if at not in told and name.casefold() in NAMES), None)
+        if first is not None:
+            roles[first] = NAME
+    return roles
+
+
+def _take(draft: Draft, role: str, cell: str) -> None:
+    alias_type, attribute = alias_type_of(role), attribute_of(role, draft.kind)
+    if alias_type is not None:
+        for text in values.split_list(cell, SEPARATORS):
+            draft.alias(text, alias_type)
+    elif attribute is not None:
+        running = attribute in values.TEXT_ATTRIBUTES
+        draft.facts(attribute, values.split_list(cell, TEXT_SEPARATORS if running else SEPARATORS))
+    else:
+        draft.leave_out(values.UNMAPPED + (role or "（没有列名）")[:20], cell)
+
+
+def _means(name: str, kind: Kind) -> str | None:
+    return alias_type_of(name) or attribute_of(name, kind)

@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bentsao.core.errors import ConfigError, DataError
+from bentsao.knowledge.importers import detect, wide_table
+from bentsao.knowledge.rows import EntityRow, Row, Skipped
+
+
+def table(folder: Path, text: str) -> Path:
+    path = folder / "表.csv"
+    path.write_text(text, encoding="gb18030")
+    return path
+
+
+def facts(rows: Sequence[Row]) -> dict[str, list[tuple[str, str]]]:
+    return {
+        row.name: [(fact.attribute, fact.value) for fact in row.facts] for row in rows if isinstance(row, EntityRow)
+    }
+
+
+def test_a_column_for_each_attribute(tmp_path: Path) -> None:
+    path = table(
+        tmp_path,
+        "疾病,又名,症状,检查,常用药,科室\n"
+        "偏头痛,血管性头痛,搏动性头痛；恶心、畏光,头颅MRI,布洛芬,神经内科\n"
+        '胃溃疡,,"上腹痛\n反酸",胃镜,,消化内科\n',
+    )
+    assert detect(path) == "table"
+    rows = list(wide_table.read(path))
+    assert facts(rows) == {
+        "偏头痛": [
+            *(("临床症状及体征", value) for value in ("搏动性头痛", "恶心", "畏光")),
+            ("检查", "头颅MRI"),
+            ("所属科室", "神经内科"),
+        ],
+        "胃溃疡": [
+            *(("临床症状及体征", value) for value in ("上腹痛", "反酸")),
+            ("检查", "胃镜"),
+            ("所属科室", "消化内科"),
+        ],
+    }
+    first = rows[0]
+    assert isinstance(first, EntityRow)
+    assert [alias.text for alias in first.aliases] == ["血管性头痛"]
+    assert [(row.reason, row.value) for row in rows if isinstance(row, Skipped)] == [
+        ("没有对应的属性：常用药", "布洛芬")
+    ]
+
+
+def test_the_column_of_names_says_what_they_are(tmp_path: Path) -> None:
+    path = table(tmp_path, "药品名称,适应症,用法用量,禁忌\n布洛芬,头痛、牙痛,每次0.2g，每日3次；饭后服,活动性溃疡\n")
+    (row,) = wide_table.read(path)
+    assert isinstance(row, EntityRow)
+    assert row.kind == "drug"
+    assert [fact.value for fact in row.facts] == ["头痛", "牙痛", "每次0.2g，每日3次", "饭后服", "活动性溃疡"]
+
+
+def test_a_column_of_kinds_goes_before(tmp_path: Path) -> None:
+    path = table(tmp_path, "名称,类别,科室\n头痛,症状,神经内科\n偏头痛,,神经内科\n")
+    assert [row.kind for row in wide_table.read(path) if isinstance(row, EntityRow)] == ["symptom", "disease"]
+    with pytest.raises(DataError, match=r"表.csv:2 .*类别.*'怪'"):
+        list(wide_table.read(table(tmp_path, "名称,类别,科室\n头痛,怪,神经内科\n偏头痛,怪2,神经内科\n")))
+
+
+def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
+    path = table(tmp_path, "病种,主诉,首选\n偏头痛,搏动性头痛,布洛芬\n")
+    with pytest.raises(DataError, match="--columns"):
+        detect(path)
+    with pytest.raises(DataError, match="--columns 名称=列名"):
+        list(wide_table.read(path))
+    rows = list(wide_table.read(path, {"名称": "病种", "症状": "主诉", "药物治疗": "首选"}))
+    assert facts(rows) == {"偏头痛": [("临床症状及体征", "搏动性头痛"), ("药物治疗", "布洛芬")]}
+    with pytest.raises(ConfigError, match="没有这些列：没有的"):
+        list(wide_table.read(path, {"名称": "没有的"}))
+    with pytest.raises(ConfigError, match="不认识 颜色"):
+        list(wide_table.read(path, {"名称": "病种", "颜色": "主诉"}))
+
+
+def test_nothing_is_lost_in_silence(tmp_path: Path) -> None:
+    path = table(tmp_path, "疾病,症状,\n偏头痛,头痛,无名,多出\n,发热\n")
+    rows = list(wide_table.read(path))
+    reasons = [row.reason for row in rows if isinstance(row, Skipped)]
+    assert reasons == ["没有对应的属性：（没有列名）", "比表头多出的格子", "名称：空值"]
+
+
+def test_excel_files_are_told_apart_from_text(tmp_path: Path) -> None:
+    path = tmp_path / "表.xlsx"
+    path.write_bytes(b"PK\x03\x04\x14\x00")
+    with pytest.raises(DataError, match="另存为 UTF-8 的 CSV"):
+        detect(path)
