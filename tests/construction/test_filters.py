@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -166,6 +168,16 @@ def test_a_good_row_passes_every_filter() -> None:
     good = row(QUESTION, "发作时可服用布洛芬或佐米曲普坦，并在安静避光处休息；频繁发作请及时就医。", facts=MIGRAINE)
     assert {name: FILTERS[name](good, Context()) for name in FILTERS} == dict.fromkeys(FILTERS)
     assert FILTERS.keys() == TITLES.keys()
+
+
+@pytest.mark.parametrize("name", FILTERS)
+def test_no_answer_is_slow_to_filter(name: str) -> None:
+    """26 digits took half a minute, 40 for ever: they could be read as figures in so many ways."""
+    for piece in ("1", "1-", "1.", "a", "a.", "aa, ", "口服", "[1]", "、", "的", " ", "没有"):
+        text = "口服" + (piece * 3000)[:3000] + "x"
+        started = time.process_time()
+        why(name, text)
+        assert time.process_time() - started < 1, piece
 
 
 def test_generator_talk_is_looked_for_in_questions_too() -> None:

@@ -66,11 +66,17 @@ def test_long_questions_leave_nothing_in_memory() -> None:
     assert _places_of_questions.cache_info().currsize == before
 
 
-@pytest.mark.parametrize("piece", REPEATED)
+@pytest.mark.parametrize("piece", [*REPEATED, "喘不了气", "呕吐不止", "没有吐，"])
 def test_no_text_is_slow_to_look_at(piece: str) -> None:
     text = (piece * LENGTH)[:LENGTH]
     assert seconds(lambda: look(text)) < 2
     assert seconds(lambda: caution(text)) < 2
+
+
+def test_no_short_text_is_slow_to_look_at() -> None:
+    """A regular expression that could be read in many ways: 60 characters took half a minute, 70 an hour."""
+    text = "我没有" + "、头" * 30 + "血血血血血血血血血剧烈胸痛"
+    assert seconds(lambda: look(text)) < 1
 
 
 @pytest.mark.parametrize(

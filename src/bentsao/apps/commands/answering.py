@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 from cyclopts import Parameter
 from rich.console import Console
 
+from bentsao.apps.commands.switches import VALUE_OR_NONE, Switch, is_on
 from bentsao.apps.terminal import printable
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Alarm, Message
@@ -60,20 +61,25 @@ class ModelChoice:
     )
     gpus: Annotated[int, Parameter(help="vllm 引擎把模型分到几张 GPU 上")] = 1
     trust_remote_code: Annotated[bool, Parameter(help="允许运行基座自带的代码", negative=())] = False
-    # `bool | int` takes a value (True, False, 1, 0), as the original's flags are written, as well as none.
-    use_lora: Annotated[
-        bool | int, Parameter(name="--use_lora", negative=(), help="原项目的写法；False 时不用适配器")
-    ] = True
+    lora: Annotated[
+        Switch | None, VALUE_OR_NONE, Parameter(name="--use_lora", help="原项目的写法；False 时不用适配器")
+    ] = None
     load_8bit: Annotated[
-        bool | int, Parameter(name="--load_8bit", negative=(), help="原项目的写法；同 --quantization 8bit")
-    ] = False
+        Switch | None, VALUE_OR_NONE, Parameter(name="--load_8bit", help="原项目的写法；同 --quantization 8bit")
+    ] = None
+
+    @property
+    def use_lora(self) -> bool:
+        """Whether an adapter is wanted at all."""
+        return is_on(self.lora, default=True)
 
     def open(self, tell: Callable[[str], None] | None = None) -> Engine:
         """Load it. tell: told what the user should know; None writes it to standard error."""
         from bentsao.inference.engines.opening import open_engine
 
         chosen = self.with_default()
-        if self.load_8bit and self.quantization == "4bit":
+        load_8bit = is_on(self.load_8bit, default=False)
+        if load_8bit and self.quantization == "4bit":
             raise ConfigError("--load_8bit 与 --quantization 4bit 不能同用。请去掉其中一个。")
         return open_engine(
             adapter=chosen.adapter if self.use_lora else None,
@@ -82,7 +88,7 @@ class ModelChoice:
             report=tell or report,
             device=self.device,
             dtype=self.dtype,
-            quantization="8bit" if self.load_8bit else self.quantization,
+            quantization="8bit" if load_8bit else self.quantization,
             trust_remote_code=self.trust_remote_code,
             engine=self.engine,
             gpus=self.gpus,
@@ -109,7 +115,7 @@ class ModelChoice:
 
     def with_adapter(self, folder: Path) -> ModelChoice:
         """With this adapter, and its own base and chat format."""
-        return replace(self, adapter=folder, base=None, chat_format=None, use_lora=True)
+        return replace(self, adapter=folder, base=None, chat_format=None, lora=None)
 
     def without_adapter(self) -> ModelChoice:
         """The base that the adapter was tuned on (or is put on), with its own chat format."""

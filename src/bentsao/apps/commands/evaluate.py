@@ -13,7 +13,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 
 from bentsao.apps.commands.answering import MODEL, Model, ModelChoice, report
 from bentsao.apps.commands.api import NO_REMOTE, Remote, RemoteChoice
+from bentsao.apps.commands.evaluate_compare import compare
 from bentsao.apps.commands.evaluate_items import EVERY, ItemChoice, Items, sources
+from bentsao.apps.commands.evaluate_judge import judge
+from bentsao.apps.commands.evaluate_people import collect, sheet
 from bentsao.apps.commands.evaluate_systems import ALONE, Beside, Measured
 from bentsao.apps.commands.grounded import GROUNDING, Grounding
 from bentsao.apps.commands.kb_import import Json
@@ -30,18 +33,15 @@ if TYPE_CHECKING:
     from bentsao.evaluation.running import Report
     from bentsao.evaluation.tasks.task import Task
 
-app = verb("evaluate", "评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
+app = verb("evaluate", None)
 
 SOURCES = {"kb": "由知识库写成，或给出文件", "file": "用 --data 给出文件", "own": "自带题目，或给出文件"}
 """Where a task's items come from, in words."""
 
-for _name, _where in {
-    "judge": "evaluate_judge:judge",
-    "sheet": "evaluate_people:sheet",
-    "collect": "evaluate_people:collect",
-    "compare": "evaluate_compare:compare",
-}.items():
-    app.command(f"bentsao.apps.commands.{_where}", name=_name)
+app.command(judge)
+app.command(sheet)
+app.command(collect)
+app.command(compare)
 
 
 @app.default

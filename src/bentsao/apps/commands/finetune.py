@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 from cyclopts import Group, Parameter
 from rich.console import Console
 
+from bentsao.apps.commands.switches import VALUE_OR_NONE, Switch, is_on
 from bentsao.core.errors import ConfigError
 
 
@@ -54,9 +55,10 @@ class Overrides:
             name=["--targets", "--lora_target_modules"], help="all-linear、attention，或模块名（逗号分隔或列表）"
         ),
     ] = None
-    # `bool | int` takes a value (True, False, 1, 0), as the original's flags are written, as well as none.
     learn_prompt: Annotated[
-        bool | int | None, Parameter(name=["--learn-prompt", "--train_on_inputs"], help="是否也学习问题部分")
+        Switch | None,
+        VALUE_OR_NONE,
+        Parameter(name=["--learn-prompt", "--train_on_inputs"], help="是否也学习问题部分"),
     ] = None
     method: Annotated[
         Literal["lora", "full", "dpo"] | None, Parameter(help="调适配器，调全部权重，或用偏好对调适配器（DPO）")
@@ -83,7 +85,7 @@ class Overrides:
             "data.validation": self.validation,
             "data.limit": self.limit,
             "data.cutoff": self.cutoff,
-            "data.learn_prompt": None if self.learn_prompt is None else bool(self.learn_prompt),
+            "data.learn_prompt": None if self.learn_prompt is None else is_on(self.learn_prompt, default=False),
             "output": self.output,
             "method": self.method,
             "data.kind": self.kind,
@@ -115,7 +117,8 @@ class OriginalFlags:
         int | None, Parameter(name="--micro_batch_size", help="一次前向的行数上限（原项目的写法）")
     ] = None
     group_by_length: Annotated[
-        bool | int | None,
+        Switch | None,
+        VALUE_OR_NONE,
         Parameter(name="--group_by_length", help="原项目的写法；这里每一步之内总是按长度排，无需打开"),
     ] = None
     resume_from_checkpoint: Annotated[
@@ -132,7 +135,7 @@ class OriginalFlags:
         out: dict[str, Any] = {}
         if self.micro_batch_size is not None:
             out["training.micro_tokens"] = self.micro_batch_size * cutoff
-        if self.group_by_length:
+        if is_on(self.group_by_length, default=False):
             note("group_by_length：每个优化步之内总是按长度排，不影响损失曲线，无需打开")
         if self.resume_from_checkpoint:
             out["lora.init"] = self.resume_from_checkpoint

@@ -59,8 +59,10 @@ PROMISES: tuple[tuple[str, re.Pattern[str]], ...] = (
 )
 """What no medicine can promise; it stands where the row's own evidence says so."""
 
+# Figures can be read in one way only, and are not endless: else 40 digits take for ever to be found no dose.
+_FIGURE, _TO = r"\d{1,12}(?:\.\d{1,12})?", r"\s{0,4}[-~～—–至到]\s{0,4}"
 _AMOUNT = (
-    r"(?:\d+(?:\.\d+)?(?:\s*[-~～—–至到]\s*)?)+\s*"
+    rf"{_FIGURE}(?:{_TO}{_FIGURE}){{0,3}}(?:{_TO})?\s{{0,4}}"
     r"(?:mg|μg|ug|mcg|g|ml|mL|IU|U|iu|毫克|微克|克|毫升|万?单位|万U|片|粒|支|丸|袋|滴|揿)"
     r"(?![A-Za-z]|/\s*(?:L|l|dl|dL|mL|ml|升)|以下的?(?:结节|肿)|蛋白|结晶)"
 )

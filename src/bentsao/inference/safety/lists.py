@@ -10,6 +10,7 @@ from importlib import resources
 from typing import Any
 
 from bentsao.core.toml import parse_toml
+from bentsao.inference.safety.denials import Denials
 from bentsao.inference.safety.patterns import Finder, alternatives, named_groups
 
 CONTEXTS = (
@@ -69,7 +70,7 @@ class Lists:
     caution_words: Finder
     misspelt: Mapping[str, str]
     misspelt_words: re.Pattern[str]
-    denied: re.Pattern[str]
+    denials: Denials
     not_denied: re.Pattern[str]
     gone: re.Pattern[str]
 
@@ -101,7 +102,6 @@ def lists() -> Lists:
     for number, each in enumerate(cautions["caution"]):
         caution_words.add(each["about"], number)
     misspelt = {wrong: right for right, wrongs in context["misspelt"].items() for wrong in wrongs.split()}
-    denials, between = (alternatives(context[name], words) for name in ("denials", "between"))
     return Lists(
         kinds=tuple(
             Kind(each["name"], each["title"], each["call"], tuple(each["until"]), tuple(each["never"]))
@@ -116,8 +116,7 @@ def lists() -> Lists:
         caution_words=caution_words,
         misspelt=misspelt,
         misspelt_words=re.compile("|".join(map(re.escape, misspelt))),
-        # 没有 | 没有出现 | 没有发烧、咳嗽和 ; then comes the sign.
-        denied=re.compile(f"{denials}{between}*(?:[^,。;:!?\n]{{1,8}}[、和或及与跟]|也没有?|{between})*$"),
+        denials=Denials(context["denials"].split(), context["between"].split()),
         not_denied=re.compile(alternatives(context["not_denials"], words)),
         gone=re.compile(alternatives(context["gone_after"], words)),
     )

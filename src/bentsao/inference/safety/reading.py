@@ -19,11 +19,19 @@ _TAKEN_OUT = "\ue0ff"
 _LONGEST = 2000
 """Characters of a turn that are read from its beginning, and from its end. Longer turns are papers, not calls."""
 
+_CLAUSE = 60
+"""Characters of a clause that are searched for a denial. Without an end to it, a text of nothing but signs costs the
+square of its length.
+"""
+
 _PREVENTED = re.compile("(?:预防|防止|避免|以防|谨防)$")
 """What stands right before a sign that nobody has, whatever else is said of today."""
 
 _AGAIN = re.compile("又|再次|这次|这回|还在|仍然|还是|至今|加重")
 """What after a sign of another time says that it is so again."""
+
+_OVER = re.compile("史|过$|过的?病|既往")
+"""What in a clause of another time says that it is over with the clause."""
 
 _TERM = 2
 """Characters of a sign that may be a mere term; a longer one describes what somebody sees or feels."""
@@ -48,6 +56,7 @@ class Turn:
     lists: Lists
     earlier: Sequence[Turn] = ()
     spans: dict[str, list[tuple[int, int]]] = field(default_factory=dict[str, list[tuple[int, int]]])
+    _denied: dict[int, bool] = field(default_factory=dict[int, bool])
 
     def __post_init__(self) -> None:
         said = self.said if len(self.said) <= 2 * _LONGEST else f"{self.said[:_LONGEST]}\n{self.said[-_LONGEST:]}"
@@ -114,19 +123,21 @@ class Turn:
         )
 
     def _is_denied(self, hit: Hit) -> bool:
-        before = self.text[self._start(hit.start, CLAUSE_ENDS) : hit.start]
-        before = self.lists.not_denied.sub(lambda found: _TAKEN_OUT * len(found.group()), before)
-        after = self.text[hit.end : self._end(hit.end, CLAUSE_ENDS)]
-        return bool(self.lists.denied.search(before)) or bool(self.lists.gone.match(after))
+        if hit.start not in self._denied:
+            before = self.text[max(self._start(hit.start, CLAUSE_ENDS), hit.start - _CLAUSE) : hit.start]
+            before = self.lists.not_denied.sub(lambda found: _TAKEN_OUT * len(found.group()), before)
+            self._denied[hit.start] = self.lists.denials.reach_the_end(before)
+        after = self.text[hit.end : min(self._end(hit.end, CLAUSE_ENDS), hit.end + _CLAUSE)]
+        return self._denied[hit.start] or bool(self.lists.gone.match(after))
 
     def _is_past(self, hit: Hit) -> bool:
         start, end = self._start(hit.start, SENTENCE_ENDS), self._end(hit.end, SENTENCE_ENDS)
         clause_end = self._end(hit.end, CLAUSE_ENDS)
-        past = [place for place, _ in self._within("past", start, clause_end) if place < hit.start or place >= hit.end]
+        past = [span[0] for span in self._within("past", start, clause_end) if self._reaches(span, hit)]
         after = any(place <= hit.end + 4 for place, _ in self._within("past_after", hit.end, clause_end))
         if self._within("cleared", hit.end, len(self.text)):
             return True
-        resolved = self._within("resolved", 0, len(self.text))
+        resolved = [span for span in self._within("resolved", 0, len(self.text)) if not self._operated(span, hit)]
         now = self._within("now", start, end)
         if past or after:
             last = max((place for place in past if place < hit.start), default=start)
@@ -134,6 +145,23 @@ class Turn:
                 return False
             return not _AGAIN.search(self.text, hit.end, end) or bool(resolved)
         return bool(resolved) and not now and not self._within("sudden", start, end)
+
+    def _reaches(self, span: tuple[int, int], hit: Hit) -> bool:
+        """Whether a word of another time is said of the sign, which may stand some clauses on.
+
+        三年前胸痛，喘不上气 tells of then to its end; what is over with its clause (冠心病病史，胸口疼) does not.
+        """
+        if hit.start <= span[0] < hit.end:
+            return False
+        clause = self._start(hit.start, CLAUSE_ENDS)
+        if span[0] >= clause:
+            return True
+        own = self.text[span[0] : self._end(span[0], CLAUSE_ENDS)]
+        return not _OVER.search(own)
+
+    def _operated(self, span: tuple[int, int], hit: Hit) -> bool:
+        """术后胸痛: an operation before the sign heals nothing of it."""
+        return span[0] < hit.start and self.text[span[0] : span[1]].endswith("术后")
 
     def _is_supposed(self, hit: Hit) -> bool:
         sentence, clause = self._start(hit.start, SENTENCE_ENDS), self._start(hit.start, CLAUSE_ENDS)
