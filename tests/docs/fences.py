@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -13,6 +13,8 @@ PAGES = [ROOT / "README.md", ROOT / "README_EN.md", *sorted((ROOT / "docs").glob
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SHELL = {"", "bash", "sh", "console"}
+_NEXT = re.compile(r"&&|;(?=\s)|\s\|\s")
+"""What stands between two commands in a line."""
 _ENDS = re.compile(r"\s(?:&&|\|\||\||>|>>|2>|;|&|#)(?:\s|$)")
 """Where a command ends in its line: at the shell's own signs and at a comment."""
 
@@ -54,13 +56,15 @@ def commands(page: Path, program: str = "bentsao") -> list[Command]:
 
 
 def _said(line: str, program: str) -> Iterator[str]:
-    for part in re.split(r"&&|;(?=\s)", line):
-        text = part.strip().removeprefix("$ ")
+    between = list(_NEXT.finditer(_without_quotes(line)))
+    starts, ends = [0, *(found.end() for found in between)], [*(found.start() for found in between), None]
+    for start, end in zip(starts, ends, strict=True):
+        text = line[start:end].strip().removeprefix("$ ")
         text = re.sub(r"^(?:\w+=\S+ )+", "", text)
         if not text.startswith(f"{program} "):
             continue
-        if end := _ENDS.search(_without_quotes(text)):
-            text = text[: end.start()]
+        if sign := _ENDS.search(_without_quotes(text)):
+            text = text[: sign.start()]
         yield from _alternatives(text.strip())
 
 
@@ -69,14 +73,37 @@ def _without_quotes(text: str) -> str:
     return re.sub(r"'[^']*'|\"[^\"]*\"", lambda quoted: "x" * len(quoted[0]), text)
 
 
+def named(page: Path) -> list[Command]:
+    """The commands that are named within the text, in code of a line's own."""
+    text = page.read_text(encoding="utf-8")
+    blank = re.sub(r"^```.*?^```", lambda found: "\n" * found[0].count("\n"), text, flags=re.DOTALL | re.MULTILINE)
+    return [
+        Command(page.name, blank.count("\n", 0, found.start()) + 1, said)
+        for found in re.finditer(r"(?<!`)`(bentsao [^`\n]+)`", blank)
+        for said in _alternatives(found[1])
+    ]
+
+
+def overlooked(page: Path) -> list[str]:
+    """Lines of the fences that speak of `bentsao` and hold no command that was found."""
+    found = {command.line for command in commands(page)}
+    return [
+        line
+        for first, text in fences(page)
+        for number, line in enumerate(text.split("\n"), start=first)
+        if number not in found and re.search(r"(?<![\w/.-])bentsao ", re.sub(r"(?:^|\s)#.*", "", line))
+    ]
+
+
 def _alternatives(text: str) -> Iterator[str]:
     """`[--flag X]` with its brackets off, `…` left out, `a|b` both ways, and N as a number."""
-    words: list[list[str]] = []
+    words: list[Sequence[str]] = []
     for word in re.findall(r"\"[^\"]*\"|'[^']*'|\S+", text):
         plain = word if word[0] in "'\"" else word.strip("[]")
         if plain in ("…", "..."):
             continue
         plain = "1" if plain == "N" else plain
-        words.append(plain.split("|") if re.fullmatch(r"[\w-]+(?:\|[\w-]+)+", plain) else [plain])
+        either: Sequence[str] = plain.split("|") if re.fullmatch(r"[\w-]+(?:\|[\w-]+)+", plain) else [plain]
+        words.append(either)
     for chosen in product(*words):
         yield " ".join(chosen)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.command_lines import fault
-from tests.docs.fences import PAGES, ROOT, Command, commands
+from tests.docs.fences import PAGES, ROOT, Command, commands, named, overlooked
 
 COMMANDS = [command for page in PAGES for command in commands(page)]
 SCRIPTS = [command for page in PAGES for command in commands(page, "python")]
@@ -24,6 +24,25 @@ def test_commands_are_found() -> None:
 def test_every_command_is_understood(page: Path) -> None:
     wrong = {str(one): said for one in commands(page) if (said := fault(one.text))}
     assert not wrong, "\n".join(f"{command}\n  {said}" for command, said in wrong.items())
+
+
+NO_COMMANDS = {"bentsao <verb>", "bentsao --ray"}
+"""Said of several commands at once."""
+
+OTHERS = re.compile(r"docker build |python benchmarks/tuning\.py |  --systems ")
+"""Lines of other programs, to which bentsao is an argument."""
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_command_that_is_only_named_is_known(page: Path) -> None:
+    ones = [one for one in named(page) if one.text not in NO_COMMANDS]
+    wrong = {str(one): said for one in ones if (said := fault(one.text.replace("FORMAT", "hf"), whole=False))}
+    assert not wrong, "\n".join(f"{command}\n  {said}" for command, said in wrong.items())
+
+
+def test_nothing_is_overlooked() -> None:
+    assert not [f"{page.name}: {line}" for page in PAGES for line in overlooked(page) if not OTHERS.match(line)]
+    assert any(one.text.startswith("bentsao chat --grounded --kb") for one in COMMANDS), "behind a pipe"
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -46,7 +65,7 @@ def test_files_of_the_project_that_are_named_exist(page: Path) -> None:
 def test_scripts_have_the_flags_that_they_are_given(script: Command) -> None:
     found = re.match(r"python ((?:benchmarks|scripts)/\w+\.py)(.*)", script.text)
     if found is None:
-        assert script.text.startswith("python -m "), "a script that is not the project's"
+        assert re.match(r"python (-m |- <<)", script.text), "a script that is not the project's"
         return
     tree = ast.parse((ROOT / found[1]).read_text(encoding="utf-8"))
     texts = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str)}
