@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -71,7 +71,7 @@ def _without_quotes(text: str) -> str:
 
 def _alternatives(text: str) -> Iterator[str]:
     """`[--flag X]` with its brackets off, `…` left out, `a|b` both ways, and N as a number."""
-    words: list[list[str]] = []
+    words: list[Sequence[str]] = []
     for word in re.findall(r"\"[^\"]*\"|'[^']*'|\S+", text):
         plain = word if word[0] in "'\"" else word.strip("[]")
         if plain in ("…", "..."):
