@@ -12,7 +12,8 @@ import cyclopts
 from rich.console import Console
 
 from bentsao import __version__
-from bentsao.apps.commands.verbs import verb
+from bentsao.apps.commands.verbs import Line, verb
+from bentsao.apps.help_pages import error_line
 from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import BentsaoError
 
@@ -36,18 +37,18 @@ COMMANDS = {
 """The verbs in the order of the work: where each is, and what it is for; add one here."""
 
 
-def build(*, listing: bool = False) -> cyclopts.App:
-    """The command line application with all its verbs.
-
-    listing: with a line for each verb, for the page that lists them; on a verb's own page its docstring stands instead.
-    """
+def build() -> cyclopts.App:
+    """The command line application with all its verbs."""
     app = verb(
         "bentsao",
         "本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。",
         version=__version__,
+        kind=Line,
     )
+    app.error_formatter = error_line
+    app["--help"].help, app["--version"].help = "显示说明；每个命令都有", "显示版本"
     for place, (name, (where, purpose)) in enumerate(COMMANDS.items()):
-        app.command(where, name=name, help=purpose if listing else None, sort_key=place)
+        app.command(where, name=name, help=purpose, sort_key=place)
     return app
 
 
@@ -59,7 +60,7 @@ def main() -> None:
     warnings.filterwarnings("ignore", category=FutureWarning)
     logging.getLogger("bitsandbytes").setLevel(logging.ERROR)
     try:
-        build(listing=sys.argv[1:] in ([], ["--help"], ["-h"]))()
+        build()()
     except BentsaoError as error:
         _fail(str(error))
     except BrokenPipeError:

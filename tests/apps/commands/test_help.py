@@ -1,13 +1,18 @@
 from __future__ import annotations
 
 import inspect
+import io
 import re
-import subprocess
-import sys
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.cells import cell_len
+from rich.console import Console
+from rich.text import Text
 
-from bentsao.apps.cli import COMMANDS
+from bentsao.apps.cli import COMMANDS, build
+from bentsao.apps.help_pages import breaks, copyable
 from tests.command_lines import commands, fault
 
 HELP = {" ".join(path): inspect.getdoc(app.default_command) or "" for path, app in commands()}
@@ -37,40 +42,66 @@ def test_a_wrong_flag_is_a_fault() -> None:
     assert fault("bentsao kb show")
 
 
-def page(*words: str, width: int = 80) -> str:
-    return subprocess.run(
-        [sys.executable, "-m", "bentsao.apps.cli", *words, "--help"],
-        env={"COLUMNS": str(width), "PATH": "", "PYTHONIOENCODING": "utf-8"},
-        capture_output=True,
-        text=True,
-        check=True,
-        encoding="utf-8",
-    ).stdout
+def page(command: str, width: int) -> str:
+    """What `--help` prints on a terminal of that width."""
+    console = Console(file=io.StringIO(), width=width)
+    build().help_print(command.split(), console=console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
 
 
 @pytest.mark.parametrize("width", [80, 120])
-def test_the_help_page_fits_and_speaks_chinese(width: int) -> None:
-    shown = page("kb", "import", width=width)
-    for word in ("参数", "选项", "例：", "bentsao kb import disease.csv drug.json --kb my.kb --licence 仅供测试"):
-        assert word in shown
-    for word in ("Parameters", "Arguments", "--empty-", '[default: ""]', "[default: False]"):
-        assert word not in shown
+@pytest.mark.parametrize("command", HELP)
+def test_the_page_shows_the_examples_as_they_can_be_copied(command: str, width: int) -> None:
+    shown = page(command, width)
+    assert max(cell_len(line) for line in shown.split("\n")) <= width
+    copied = re.sub(r"\s*\\\n\s*", " ", shown)
+    for line in HELP[command].partition("\n例：\n")[2].split("\n"):
+        assert line.strip() in copied
+    for english in ("Usage", "Display", "Parameters", "Commands", "default:", "choices:", "required", "OPTIONS"):
+        assert english not in shown
 
 
-@pytest.mark.parametrize("verb", COMMANDS)
-def test_the_first_page_says_what_each_verb_is_for(verb: str, first: str) -> None:
-    assert f"{verb} " in first
-    assert COMMANDS[verb][1] in first
+def test_the_lists_say_what_each_command_is_for_in_the_order_of_the_work() -> None:
+    listed = re.findall(r"│ (\w[\w-]*) +(\S+)", page("", 80))
+    assert [name for name, _ in listed] == list(COMMANDS)
+    below = re.findall(r"│ (\w[\w-]*) +(\S+)", page("evaluate", 80).partition("命令 ─")[2].partition("参数 ─")[0])
+    assert [name for name, _ in below] == ["judge", "sheet", "collect", "compare", "tasks"]
 
 
-@pytest.fixture(scope="module")
-def first() -> str:
-    """The page that lists the verbs."""
-    return page(width=120)
+@given(st.text(alphabet="一二（），。 ab-\t", max_size=60), st.integers(4, 30))
+def test_text_is_broken_at_the_width_and_nothing_is_lost(text: str, width: int) -> None:
+    lines = Text(text).divide(breaks(text, width))
+    assert "".join(line.plain for line in lines) == text
+    assert all(cell_len(line.plain.strip()) <= width for line in lines)
 
 
-def test_a_verbs_own_page_has_its_examples() -> None:
-    assert "bentsao finetune knowledge" in page("finetune")
-    shown = page("evaluate")
-    assert "bentsao evaluate choice" in shown
-    assert "打分" in shown, "what its subcommands are for"
+def test_a_line_begins_with_no_closing_sign_and_ends_with_no_opening_one() -> None:
+    lines = [line.plain for line in Text("甲乙丙丁，戊己（庚辛）").divide(breaks("甲乙丙丁，戊己（庚辛）", 8))]
+    assert lines == ["甲乙丙", "丁，戊己", "（庚辛）"]
+
+
+def test_a_long_example_is_broken_before_a_flag() -> None:
+    assert copyable("bentsao kb import a.csv --kb my.kb --licence 甲", 30) == [
+        "bentsao kb import a.csv \\",
+        "    --kb my.kb --licence 甲",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("shw", "没有 shw 这个命令"),
+        ("kb shw", "可用的有 import、remove"),
+        ("kb show", "缺少 ENTITY。用法见 bentsao kb show --help"),
+        ("kb show 甲 乙", "多出了 乙"),
+        ("finetune --lmit 3", "是不是 --limit"),
+        ("finetune --limit x", "--limit 的值 'x' 不对：应是整数"),
+        ("infer --engine y", "可选 auto、transformers"),
+        ("kb show 甲 --kb a --kb b", "--kb 给了两次"),
+    ],
+)
+def test_a_wrong_command_line_is_answered_in_chinese(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        build()(line.split())
+    assert said in re.sub(r"\s+", " ", capsys.readouterr().err.replace("\n", ""))

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 from rich.console import Console
 
 from bentsao.apps.commands.switches import VALUE_OR_NONE, Switch, is_on
@@ -156,8 +156,8 @@ def finetune(
         Path | None, Parameter(help="配方：TOML 文件，或自带配方的名字（default、knowledge……）；不给则用默认值")
     ] = None,
     *,
-    overrides: Annotated[Overrides, Parameter(name="*", group="设置（覆盖配方）")] = NO_OVERRIDES,
-    original: Annotated[OriginalFlags, Parameter(name="*", group="原项目的参数")] = NO_FLAGS,
+    overrides: Annotated[Overrides, Parameter(name="*", group=Group("设置（覆盖配方）", sort_key=1))] = NO_OVERRIDES,
+    original: Annotated[OriginalFlags, Parameter(name="*", group=Group("原项目的参数", sort_key=2))] = NO_FLAGS,
     preview: Annotated[int, Parameter(help="只显示前 N 行，学习的 token 着色，不训练")] = 0,
     restart: Annotated[bool, Parameter(help="从头开始：丢弃没有完成的训练，取代已有的适配器", negative=())] = False,
 ) -> None:
