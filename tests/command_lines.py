@@ -22,17 +22,12 @@ def commands(
             yield from commands(app[name], (*path, name))
 
 
-def fault(line: str, *, whole: bool = True) -> str:
-    """What the command line would say against `bentsao …`; "" where it is understood.
-
-    whole: False for one that is only named, from which arguments may be missing.
-    """
+def fault(line: str) -> str:
+    """What the command line would say against `bentsao …`; "" where it is understood."""
     words = shlex.split(line, comments=True)
     assert words[0] == "bentsao", line
     try:
         build().parse_args(words[1:], exit_on_error=False, print_error=False)
-    except cyclopts.MissingArgumentError as error:
-        return str(error) if whole else ""
     except cyclopts.CycloptsError as error:
         return str(error)
     return ""

@@ -73,7 +73,7 @@ def test_anything_in_the_recipe_can_be_set() -> None:
     assert (recipe.training.warmup, recipe.training.schedule) == (0.2, "cosine")
     with pytest.raises(ConfigError, match=r"section\.key=value"):
         resolved("--set", "training.warmup")
-    with pytest.raises(ConfigError, match="没有这个选项"):
+    with pytest.raises(ConfigError, match="没有这个字段"):
         resolved("--set", "training.wramup=0.2")
 
 

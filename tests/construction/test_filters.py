@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from bentsao.construction.filters import FILTERS, TITLES, Context, label_of
 from bentsao.construction.filters.persons import is_identity_number
-from bentsao.construction.filters.shape import in_order
 from bentsao.core import grounding
 from bentsao.core.records import Made
+from bentsao.core.subsequence import in_order
 from tests.construction.rows import MIGRAINE, dialogue, grounded, row
 
 QUESTION = "一名35岁女性患偏头痛，应该怎样治疗？"

@@ -25,6 +25,7 @@ DRUG = """\
 适应证:用于防治白细胞减少、再生障碍性贫血。
 用法用量:口服给药：1.成人：每次10～20mg，每天3次。"""
 TABLE = "病种,主诉,首选用药\n腕管综合征,拇指麻木；夜间手麻,甲钴胺\n足底筋膜炎,晨起足跟痛,布洛芬\n"
+KNOWN_TABLE = "疾病,症状,科室\n面神经炎,口角歪斜；闭眼不全,神经内科\n"
 QUESTIONS = ("痛风有哪些症状？", "沙眼会传染吗？", "腱鞘囊肿挂什么科？", "小孩发烧怎么办？")
 
 
@@ -36,6 +37,7 @@ def fill(folder: Path) -> None:
     triple = {"predicate": "影像学检查", "subject": "痛风", "subject_type": "疾病", "Combined": False}
     triple |= {"object": {"@value": "双能CT"}, "object_type": {"@value": "检查"}}
     write_jsonl(folder / "cmeie_dev.jsonl", [{"text": "痛风@可用双能CT。", "spo_list": [triple]}])
+    (folder / "疾病表.csv").write_text(KNOWN_TABLE, encoding="utf-8")
     (folder / "科室的表.csv").write_text(TABLE, encoding="utf-8")
     asked = [{"instruction": text, "input": "", "output": f"关于“{text}”，请到医院检查后再定。"} for text in QUESTIONS]
     for name in ("llama_data.json", "B", "FILE"):

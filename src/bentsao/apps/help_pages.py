@@ -118,8 +118,8 @@ def _columns(
     entries: list[HelpEntry],
 ) -> tuple[ColumnSpec, ...]:
     width = int(console.width * 0.35)
-    names = ColumnSpec(renderer=NameRenderer(max_width=width), style="cyclopts.name", max_width=width)
-    required = ColumnSpec(renderer=AsteriskRenderer(), style="cyclopts.required_marker", width=1)
+    names = ColumnSpec(renderer=NameRenderer(max_width=width), style="cyan", max_width=width)
+    required = ColumnSpec(renderer=AsteriskRenderer(), style="red", width=1)
     described = (names, ColumnSpec(renderer=_described))
     return (required, *described) if any(entry.required for entry in entries) else described
 
@@ -128,11 +128,11 @@ def _described(entry: HelpEntry) -> Prose:
     said = entry.description
     text = Text(str(getattr(said, "primary_renderable", said) or "").rstrip())
     if entry.choices:
-        text.append(f" [可选：{' '.join(entry.choices)}]", "cyclopts.choices")
+        text.append(f" [可选：{' '.join(entry.choices)}]", "dim")
     if entry.default is not None:
-        text.append(f" [缺省：{entry.default}]", "cyclopts.default")
+        text.append(f" [缺省：{entry.default}]", "dim")
     if entry.required:
-        text.append(" [必填]", "cyclopts.required")
+        text.append(" [必填]", "red")
     return Prose(text)
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
+from bentsao.core.subsequence import in_order
+
 
 def bleu(answer: str, reference: str) -> float:
     """BLEU-4 of one answer on characters (Papineni et al. 2002), with exponential smoothing and effective order, which
@@ -33,21 +35,8 @@ def _sacrebleu() -> tuple[Any, Any]:
 def rouge_l(answer: str, reference: str) -> float:
     """ROUGE-L: F1 of the longest common subsequence of characters, blanks left out (Lin 2004)."""
     ours, theirs = "".join(answer.split()), "".join(reference.split())
-    common = _common(ours, theirs)
+    common = in_order(ours, theirs)
     return 2 * common / (len(ours) + len(theirs)) if common else 0.0
-
-
-def _common(one: str, other: str) -> int:
-    """Length of the longest common subsequence, by bits (Hyyrö 2004): a row of the table is one integer."""
-    places: dict[str, int] = {}
-    for place, character in enumerate(one):
-        places[character] = places.get(character, 0) | 1 << place
-    full = (1 << len(one)) - 1
-    row = full
-    for character in other:
-        matched = row & places.get(character, 0)
-        row = ((row + matched) | (row - matched)) & full
-    return len(one) - row.bit_count()
 
 
 def distinct(texts: Iterable[str], size: int) -> float | None:

@@ -7,11 +7,11 @@ from contextlib import closing
 from itertools import groupby
 from operator import itemgetter
 
-from bentsao.core.records import Fact, Source
+from bentsao.core.records import Fact
 from bentsao.knowledge.database import connect_reader, explained
 from bentsao.knowledge.rows import Alias
 from bentsao.knowledge.schema import ATTRIBUTES
-from bentsao.knowledge.store import PASSAGE, Entity, KnowledgeBase, Passage
+from bentsao.knowledge.store import PASSAGE, Entity, KnowledgeBase, Passage, passage_of
 
 
 def entities(kb: KnowledgeBase) -> Iterator[Entity]:
@@ -30,31 +30,7 @@ def entities(kb: KnowledgeBase) -> Iterator[Entity]:
 def passages(kb: KnowledgeBase) -> Iterator[Passage]:
     """Every piece of literature, by id."""
     with explained(kb.path), closing(connect_reader(kb.path)) as connection:
-        for (
-            id_,
-            title,
-            text,
-            keywords,
-            journal,
-            year,
-            locator,
-            identifier,
-            row,
-            name,
-            file,
-            licence,
-        ) in connection.execute(f"{PASSAGE} ORDER BY p.id"):
-            yield Passage(
-                id=id_,
-                title=title,
-                text=text,
-                keywords=tuple(keywords.split("\n")) if keywords else (),
-                journal=journal,
-                year=year,
-                locator=locator,
-                identifier=identifier,
-                source=Source(name=name, file=file, row=row, licence=licence),
-            )
+        yield from map(passage_of, connection.execute(f"{PASSAGE} ORDER BY p.id"))
 
 
 def pointing(kb: KnowledgeBase, names: Iterable[str]) -> dict[str, list[Entity]]:

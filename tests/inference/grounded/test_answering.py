@@ -120,6 +120,12 @@ def test_the_models_words_are_brought_onto_the_base(ask: Ask) -> None:
     assert unknown.by_model.unknown == ("偏头",)
 
 
+def test_a_form_of_a_medicine_is_that_medicine(ask: Ask) -> None:
+    for name in ("布洛芬缓释胶囊", "布洛芬肠溶片"):
+        answer = ask(f"{name}有什么禁忌", engine=Reader(named=name), path="both")
+        assert answer.entities == ("布洛芬",)
+
+
 def test_what_the_linker_finds_within_an_unknown_name_is_not_taken_for_it(ask: Ask) -> None:
     answer = ask("布洛芬西平怎么吃", engine=Reader(named="布洛芬西平"), path="both")
     assert answer.abstained

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bentsao.evaluation.running import Report
     from bentsao.evaluation.tasks.task import Task
 
-app = verb("evaluate", None)
+app = verb("evaluate", "评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
 
 SOURCES = {"kb": "由知识库写成，或给出文件", "file": "用 --data 给出文件", "own": "自带题目，或给出文件"}
 """Where a task's items come from, in words."""
@@ -87,6 +87,10 @@ def evaluate(
     _check_systems(model, remote, beside)
     if spreading != HERE and (rescore or remote.api_base is not None):
         raise ConfigError("--ray 由集群上的模型来答，不与 --rescore、--api-base 同用。")
+    own = items.files([task.name for task in chosen])
+    on_facts = [task for task in chosen if task.grounded and (grounding.kb is not None or not own[task.name])]
+    if spreading != HERE and on_facts and not plain:
+        raise ConfigError("--ray 还不能依据知识库回答。请加上 --plain，或去掉 --ray。")
     if rescore and restart:
         raise ConfigError("--rescore 只给已有的回答重新计分，--restart 要重新回答。请去掉其中一个。")
     console = Console()
@@ -108,8 +112,6 @@ def evaluate(
             settings=_settings(items, tasks, min_coverage),
             bases={system.label: system.base for system in systems if system.base},
         )
-        if spreading != HERE and any(task.grounded and plan.sources[task.name].grounded for task in chosen):
-            raise ConfigError("--ray 还不能依据知识库回答。请加上 --plain，或去掉 --ray。")
         bar = stack.enter_context(_progress())
         found = measure(
             plan,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -74,21 +74,26 @@ def infer(
 
         bentsao infer --adapter runs/llama-med --question 小孩发烧怎么办
     """
-    if question is not None and (source is not None or out is not None or text is not None):
-        raise ConfigError("--question 只问一个问题并显示在终端，不能与问题文件、--out 或 --text 同用。请去掉其中之一。")
     on_facts = is_grounded(grounding, flag=grounded)
-    if on_facts and (question is not None or with_base):
-        raise ConfigError("--grounded 不与 --question、--with-base 同用。只问一个问题请用 bentsao answer。")
+    api = remote.chosen(decoding.max_new_tokens)
+    _check_together(
+        {
+            "--question": question is not None,
+            "问题文件": source is not None,
+            "--out": out is not None,
+            "--text": text is not None,
+            "--grounded": on_facts,
+            "--with-base": with_base,
+            "--api-base": api is not None,
+            "模型的选项": model != MODEL,
+            "--ray": spreading != HERE,
+        }
+    )
     chosen = model.with_default()
-    if with_base and (question is not None or chosen.adapter is None or not model.use_lora):
-        raise ConfigError("--with-base 是把适配器与它的基座并排比较：请给出 --adapter，且不与 --question 同用。")
+    if with_base and (chosen.adapter is None or not model.use_lora):
+        raise ConfigError("--with-base 是把适配器与它的基座并排比较：请给出 --adapter。")
     if batch_rows < 1:
         raise ConfigError(f"--batch-rows {batch_rows} 应不小于 1。")
-    api = remote.chosen(decoding.max_new_tokens)
-    if api and (question is not None or with_base or on_facts or model != MODEL):
-        raise ConfigError("--api-base 由接口上的模型回答一个文件，不与模型、--question、--with-base、--grounded 同用。")
-    if spreading != HERE and (question is not None or on_facts or api):
-        raise ConfigError("--ray 由集群上的模型回答一个文件，不与 --question、--grounded、--api-base 同用。")
     if question is not None:
         warn_before(question)
         _answer_one(model.open(), question, decoding)
@@ -115,6 +120,30 @@ def infer(
     show_answers(Console(), answers[:shown], beside[:shown])
     if with_base:
         print(f"基座：{_summary_line(summarize(beside))}")
+    _tell(answers, target, text)
+
+
+TOGETHER: dict[str, tuple[str, ...]] = {
+    "--question": ("问题文件", "--out", "--text", "--grounded", "--with-base", "--api-base", "--ray"),
+    "--grounded": ("--with-base", "--api-base", "--ray"),
+    "--api-base": ("--with-base", "--ray", "模型的选项"),
+}
+"""What does not go with what; a single question from the knowledge base is for `bentsao answer`."""
+
+
+def _check_together(given: Mapping[str, bool]) -> None:
+    """Raises ConfigError for the first two flags that were given and do not go together."""
+    for flag, others in TOGETHER.items():
+        if given[flag] and (wrong := [other for other in others if given[other]]):
+            hint = (
+                "只问一个问题并依据知识库，请用 bentsao answer。"
+                if {flag, *wrong} >= {"--question", "--grounded"}
+                else ""
+            )
+            raise ConfigError(f"{flag} 不与 {'、'.join(wrong)} 同用。请去掉其中之一。{hint}")
+
+
+def _tell(answers: Sequence[Answer], target: Path, text: Path | None) -> None:
     print(_summary_line(summarize(answers)))
     print(f"回答已写入 {target}")
     if text is not None:

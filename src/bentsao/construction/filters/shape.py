@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 
 from bentsao.construction.filters.context import Context, reason
 from bentsao.construction.texts import LABEL_FORMS, form_of, texts
 from bentsao.core.records import Conversation
 from bentsao.core.repetition import repeated
+from bentsao.core.subsequence import in_order
 from bentsao.knowledge.grams import folded
 
 MIN_ANSWER = 4
@@ -143,19 +143,3 @@ def echo(conversation: Conversation, _: Context) -> str | None:
 def _units(text: str) -> list[str]:
     """The characters of a text; a run of Latin letters or of figures is one, lest a long name outweigh the rest."""
     return re.findall(r"[a-z]+|[0-9]+|.", folded(text))
-
-
-def in_order(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many units of `one` stand in `other` in the same order (longest common subsequence).
-
-    Bit-parallel, after Hyyrö (2004): a column of the table is one integer.
-    """
-    places: dict[str, int] = {}
-    for at, unit in enumerate(one):
-        places[unit] = places.get(unit, 0) | 1 << at
-    full = (1 << len(one)) - 1
-    column = full
-    for unit in other:
-        hit = column & places.get(unit, 0)
-        column = ((column + hit) | (column - hit)) & full
-    return len(one) - column.bit_count()

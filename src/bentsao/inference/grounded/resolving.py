@@ -36,6 +36,9 @@ _NAME_END = re.compile(
 )
 """How names of diseases, drugs and the like end."""
 
+_ONLY_FORMS = re.compile(f"(?:{'|'.join(sorted(FORMS, key=len, reverse=True))}|[钠钾钙])+")
+"""What makes another form of the same medicine (布洛芬缓释胶囊)."""
+
 _BETWEEN_NAMES = re.compile(
     "[了的着过和与跟及或把被让给在是就也又还都第这那我你他她它们吃喝服用擦抹涂敷打查得患长补之]|出来|起来|偏爱|期间|时候|以[后前]"
     "|孩子|小孩|宝宝|家里|病人|患者|[爸妈爷奶叔婶舅姨哥姐弟妹]"
@@ -209,7 +212,9 @@ class Resolver:
 def _within(name: str, whole: str) -> bool:
     """Whether a longer name holds this one."""
     before, found, after = whole.partition(name)
-    return bool(found) and not _BETWEEN_NAMES.search(before) and not _BETWEEN_NAMES.search(after) and after not in FORMS
+    if not found or _ONLY_FORMS.fullmatch(after):
+        return False
+    return not _BETWEEN_NAMES.search(before) and not _BETWEEN_NAMES.search(after)
 
 
 def _meant(linked: Linked) -> Sequence[LinkedEntity]:
