@@ -24,14 +24,18 @@ class Line(App):
         asked = self.parse_commands(tokens)[1][-1]
         if asked is not self:  # the verbs themselves are loaded when they are called
             if asked.default_command is not None:
-                asked.help = None
+                asked.help = None  # what the list of verbs says of it gives way to its docstring
             for place, name in enumerate(name for name in asked if not name.startswith("-")):
                 asked[name].sort_key = place
         super().help_print(tokens, console=console)
 
 
-def verb(name: str, purpose: str, *, version: str | None = None, kind: type[App] = App) -> App:
-    """An application to put commands into. version: None for one that is part of another. kind: `Line` for the root."""
+def verb(name: str, purpose: str | None, *, version: str | None = None, kind: type[App] = App) -> App:
+    """An application to put commands into.
+
+    purpose: None where a command of its own (`app.default`) says it. version: None for one that is part of another.
+    kind: `Line` for the root.
+    """
     return kind(
         name=name,
         help=purpose,
