@@ -157,7 +157,7 @@ def _said(error: cyclopts.CycloptsError) -> str:
     if isinstance(error, cyclopts.MissingArgumentError):
         return f"缺少 {error.keyword or (error.argument.name if error.argument else '')}。"
     if isinstance(error, cyclopts.CoercionError) and error.token is not None:
-        name = error.token.keyword or (error.argument.name if error.argument else "")
+        name = error.token.keyword or (error.argument.name.lstrip("-").upper() if error.argument else "")
         choices = getattr(error.target_type, "__args__", ())
         meant = _MEANT.get(error.target_type) if error.target_type else None  # pyright: ignore[reportArgumentType]
         way_out = f"应是{meant}" if meant else f"可选 {'、'.join(map(str, choices))}" if choices else "读不懂"

@@ -100,6 +100,7 @@ def test_a_long_example_is_broken_before_a_flag() -> None:
         ("finetune --limit x", "--limit 的值 'x' 不对：应是整数"),
         ("infer --engine y", "可选 auto、transformers"),
         ("kb show 甲 --kb a --kb b", "--kb 给了两次"),
+        ("export hff --out x", "FORM 的值 'hff' 不对：可选 hf"),
     ],
 )
 def test_a_wrong_command_line_is_answered_in_chinese(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
