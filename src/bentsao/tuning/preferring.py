@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from accelerate import Accelerator
-from peft import PeftModel
+from peft import PeftModel, set_peft_model_state_dict
+from safetensors.torch import load_file
 
 from bentsao.core.errors import ConfigError, MissingError
 from bentsao.tuning.job import StepRecord
@@ -91,6 +92,8 @@ def prefer(
     if resume is not None:
         told.history = [_record(entry) for entry in _logged(resume)]
         note(f"从检查点 {resume.name} 接着训练")
+        # transformers 5.20 reads the reference from a checkpoint that has one, and not the adapter beside it.
+        set_peft_model_state_dict(model, load_file(resume / "adapter_model.safetensors"))
     elif job.valid:
         trainer.evaluate()
     trainer.train(resume_from_checkpoint=None if resume is None else str(resume))
