@@ -74,6 +74,14 @@ def test_import_tells_what_came_in_and_what_did_not(tmp_path: Path, run: Run) ->
     assert report["examples"] == {"没有对应的属性：星座": ["白羊座"]}
 
 
+def test_the_same_file_with_other_columns_is_read_again(tmp_path: Path, run: Run) -> None:
+    file, kb = tmp_path / "表.csv", tmp_path / "own.kb"
+    file.write_text("病种,主诉\n腕管综合征,手麻\n", encoding="utf-8")
+    assert "没有对应的属性：主诉" in run("import", file, "--kb", kb, "--columns", "名称=病种")
+    assert "1 条事实" in run("import", file, "--kb", kb, "--columns", "名称=病种,症状=主诉")
+    assert "手麻" in run("show", "腕管综合征", "--kb", kb)
+
+
 def test_the_same_file_again_changes_nothing_and_a_new_one_replaces_it(kb: Path, run: Run) -> None:
     file = kb.parent / "疾病.jsonl"
     assert "没有重新导入" in run("import", file, "--kb", kb, "--licence", "测试用")

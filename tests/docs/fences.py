@@ -15,6 +15,8 @@ PAGES = [ROOT / "README.md", ROOT / "README_EN.md", *sorted((ROOT / "docs").glob
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _SHELL = frozenset({"", "bash", "sh", "console"})
+_NEXT = re.compile(r"&&|;(?=\s)|\s\|\s")
+"""What stands between two commands in a line."""
 _ENDS = re.compile(r"\s(?:&&|\|\||\||>|>>|2>|;|&|#)(?:\s|$)")
 """Where a command ends in its line: at the shell's own signs and at a comment."""
 _LAUNCHED = re.compile(r"^(?:ExecStart=\S+/|[^#]*\s-m (?=bentsao\.apps\.cli\s))bentsao(?:\.apps\.cli)?(?=\s)")
@@ -83,15 +85,17 @@ def overlooked(page: Path) -> list[Command]:
 
 
 def _said(line: str, program: str) -> Iterator[str]:
-    for part in re.split(r"&&|;(?=\s)", line):
-        text = part.strip().removeprefix("$ ")
+    between = list(_NEXT.finditer(_without_quotes(line)))
+    starts, ends = [0, *(found.end() for found in between)], [*(found.start() for found in between), None]
+    for start, end in zip(starts, ends, strict=True):
+        text = line[start:end].strip().removeprefix("$ ")
         if text.startswith("CMD ["):
             text = " ".join(json.loads(text.removeprefix("CMD ")))
         text = re.sub(r"^(?:\w+=\S+ )+", "", _LAUNCHED.sub("bentsao", text))
         if not text.startswith(f"{program} "):
             continue
-        if end := _ENDS.search(_without_quotes(text)):
-            text = text[: end.start()]
+        if sign := _ENDS.search(_without_quotes(text)):
+            text = text[: sign.start()]
         yield from _alternatives(text.strip())
 
 

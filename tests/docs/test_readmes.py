@@ -10,7 +10,7 @@ import pytest
 
 from tests.docs.fences import ROOT, commands, fences
 
-PAIRS = [("README.md", "README_EN.md")]
+PAIRS = [("README.md", "README_EN.md"), ("docs/tutorial.md", "docs/tutorial_en.md")]
 
 
 def shape(page: Path) -> list[int]:
@@ -34,7 +34,7 @@ def test_a_pair_has_the_same_sections_fences_and_links(chinese: str, english: st
         {
             link
             for link in re.findall(r"\]\(([^)]+)\)", (ROOT / page).read_text(encoding="utf-8"))
-            if "README" not in link and "_en." not in link
+            if "README" not in link and "_en." not in link and link != Path(chinese).name
         }
         for page in (chinese, english)
     ]

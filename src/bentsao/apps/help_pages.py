@@ -23,7 +23,7 @@ EXAMPLES = "\n例：\n"
 
 _PIECES = re.compile(r"[!-~]+|\s+|.", re.DOTALL)
 _NEVER_FIRST = frozenset("，。；：、！？）》」』”’…％,.;:!?)")
-_NEVER_LAST = frozenset("（《「『“‘")
+_NEVER_LAST = frozenset("（《「『“‘[(")
 
 
 class HelpPage(DefaultFormatter):

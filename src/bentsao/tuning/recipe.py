@@ -77,7 +77,7 @@ class LoraPart(Record):
     )
     rslora: bool = Field(default=False, description="缩放用 alpha / √rank（rsLoRA），秩大时用")
     dora: bool = Field(default=False, description="方向与长度分开调（DoRA），慢一些")
-    init: str | None = Field(default=None, description="从这个适配器目录的权重开始，而不是从零开始")
+    init: str | None = Field(default=None, description="从这个适配器目录的权重开始（shipped 为随项目发布的）")
 
 
 class TrainingPart(Record):

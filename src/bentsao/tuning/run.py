@@ -19,6 +19,7 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.formats import ChatFormat
 from bentsao.models.adapter_places import settle
 from bentsao.models.loading import Base, load_base, resolve_format
+from bentsao.models.shipped import adapter_folder
 from bentsao.tuning.adapter import Papers, write_result
 from bentsao.tuning.checkpoints import open_run, run_folder
 from bentsao.tuning.checks import (
@@ -177,7 +178,7 @@ def _to_be_tuned(base: Base, recipe: Recipe, reporter: RunReporter) -> nn.Module
         lowest=training.lowest_layer,
     )
     if recipe.lora.init:
-        load_initial(model, settle(Path(recipe.lora.init), reporter.note))
+        load_initial(model, settle(adapter_folder(recipe.lora.init), reporter.note))
         reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
     return model
 

@@ -72,10 +72,11 @@ def test_the_page_of_a_verb_that_only_holds_commands_has_examples_of_them(verb: 
 
 
 def test_the_lists_say_what_each_command_is_for_in_the_order_of_the_work() -> None:
-    listed = re.findall(r"│ (\w[\w-]*) +(\S+)", page("", 80))
-    assert [name for name, _ in listed] == list(COMMANDS)
+    listed = re.findall(r"│ (\w[\w-]*) +(\S.*\S) +│", page("", 120))
+    assert listed == [(name, purpose) for name, (_, purpose) in COMMANDS.items()]
     below = re.findall(r"│ (\w[\w-]*) +(\S+)", page("evaluate", 80).partition("命令 ─")[2].partition("参数 ─")[0])
     assert [name for name, _ in below] == ["judge", "sheet", "collect", "compare", "tasks"]
+    assert "打分" in below[0][1]
 
 
 @given(st.text(alphabet="一二（），。 ab-\t", max_size=60), st.integers(4, 30))

@@ -30,12 +30,17 @@ class Line(App):
             below = [asked[name] for name in asked if not name.startswith("-")]
             for place, command in enumerate(below):
                 command.sort_key = place
+            # What the list of verbs says of a command gives way to its docstring.
             asked.help = None if asked.default_command else f"{_purpose(asked)}\n{EXAMPLES}\n{_first_examples(below)}"
         super().help_print(tokens, console=console)
 
 
-def verb(name: str, purpose: str, *, version: str | None = None, kind: type[App] = App) -> App:
-    """An application to put commands into. version: None for one that is part of another. kind: `Line` for the root."""
+def verb(name: str, purpose: str | None, *, version: str | None = None, kind: type[App] = App) -> App:
+    """An application to put commands into.
+
+    purpose: None where a command of its own (`app.default`) says it. version: None for one that is part of another.
+    kind: `Line` for the root.
+    """
     return kind(
         name=name,
         help=purpose,

@@ -18,7 +18,7 @@ from bentsao.knowledge.importers.drafting import Draft
 from bentsao.knowledge.importers.looking import Look
 from bentsao.knowledge.importers.tables import iterate_table
 from bentsao.knowledge.rows import EntityRow, Skipped
-from bentsao.knowledge.schema import KINDS, Kind, alias_type_of, attribute_of, kind_of
+from bentsao.knowledge.schema import ATTRIBUTES, KINDS, Kind, alias_type_of, attribute_of, kind_of
 
 NAME, KIND = "名称", "类别"
 
@@ -86,7 +86,8 @@ def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
     known = {NAME, KIND, *(role for role in columns if any(_means(role, kind) is not None for kind in KINDS))}
     if unknown := [role for role in columns if role not in known]:
         raise ConfigError(
-            f"列的映射里不认识 {'、'.join(unknown)}。可用：{NAME}、{KIND}、别名，或属性的名字（如 症状）。"
+            f"列的映射里不认识 {'、'.join(unknown)}。等号左边可用：{NAME}、{KIND}、别名，或属性（也认得常见的别名，"
+            f"如 症状、科室）：{'、'.join(ATTRIBUTES)}。"
         )
     places = {name.casefold(): at for at, name in enumerate(header)}
     if missing := [column for column in columns.values() if column.strip().casefold() not in places]:
