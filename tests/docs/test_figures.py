@@ -1,4 +1,4 @@
-"""The page of figures names every benchmark, and its links lead somewhere; figures that are quick to make still hold."""
+"""The page of figures names every benchmark, its links lead somewhere, and figures that are quick to make hold."""
 
 from __future__ import annotations
 
@@ -76,15 +76,15 @@ def test_the_sample_is_of_the_size_that_the_pages_say(capsys: pytest.CaptureFixt
     stats = json.loads(capsys.readouterr().out)
     kinds = stats["entities"]
     values, passages = f"{stats['facts']:,}", stats["passages"]
-    both = kinds["symptom"] + kinds["examination"]
-    chinese = f"{kinds['disease']} 种疾病、{kinds['drug']} 种药物、{both} 种症状与检查、{passages} 条文献结论，共 {values} 个值"
+    disease, drug, both = kinds["disease"], kinds["drug"], kinds["symptom"] + kinds["examination"]
+    chinese = f"{disease} 种疾病、{drug} 种药物、{both} 种症状与检查、{passages} 条文献结论，共 {values} 个值"
     assert chinese in page("README.md")
-    said = f"{kinds['disease']} diseases, {kinds['drug']} drugs, {both} symptoms and examinations, "
+    said = f"{disease} diseases, {drug} drugs, {both} symptoms and examinations, "
     assert said + f"{passages} conclusions from the literature, {values}" in " ".join(page("README_EN.md").split())
     assert said + f"{kinds['operation']} operations, {kinds['department']} departments" in page("docs/knowledge.md")
     card = page("docs/data_card.md")
     for row in (
-        f"{kinds['disease']}, {kinds['drug']}",
+        f"{disease}, {drug}",
         ", ".join(str(kinds[kind]) for kind in ("department", "symptom", "examination", "operation")),
         str(stats["aliases"]),
         f"{values}, of {len(stats['attributes'])} attributes",
