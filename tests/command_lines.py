@@ -31,3 +31,14 @@ def fault(line: str) -> str:
     except cyclopts.CycloptsError as error:
         return str(error)
     return ""
+
+
+def wrong_mention(line: str) -> str:
+    """What is wrong where a text only names a command: it may lack arguments, but it and its flags must be there."""
+    words = shlex.split(line, comments=True)[1:]
+    said = fault(line)
+    if said and "requires an argument" in said:
+        *_, app = build().parse_commands(words)[1]
+        known = {name for argument in app.assemble_argument_collection() for name in argument.names}
+        said = " ".join(word for word in words if word.startswith("-") and word not in known)
+    return said

@@ -14,7 +14,9 @@ PAGES = [ROOT / "README.md", ROOT / "README_EN.md", *sorted((ROOT / "docs").glob
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 _SPAN = re.compile(r"`([^`\n]+)`")
-_SHELL = frozenset({"", "bash", "sh", "console"})
+SHELL = re.compile(r"|bash|sh|console")
+_MAY_HOLD_COMMANDS = re.compile(r"(?!python|text).*")
+"""Python has tests of its own (test_extend.py, test_other_fences.py), and `text` is what is printed."""
 _NEXT = re.compile(r"&&|;(?=\s)|\s\|\s")
 """What stands between two commands in a line."""
 _ENDS = re.compile(r"\s(?:&&|\|\||\||>|>>|2>|;|&|#)(?:\s|$)")
@@ -38,17 +40,17 @@ class Command:
         return f"{self.page}:{self.line} {self.text}"
 
 
-def fences(page: Path, languages: frozenset[str] = _SHELL) -> Iterator[tuple[int, str]]:
-    """The fences of a page in these languages, each with the number of its first line."""
+def fences(page: Path, language: re.Pattern[str] = SHELL) -> Iterator[tuple[int, str]]:
+    """The fences of a page in a language, each with the number of its first line."""
     text = page.read_text(encoding="utf-8")
     for found in _FENCE.finditer(text):
-        if found[1] in languages:
+        if language.fullmatch(found[1]):
             yield text.count("\n", 0, found.start()) + 2, found[2]
 
 
 def lines(page: Path) -> Iterator[tuple[int, str]]:
-    r"""The lines of all fences but Python's, each with its number; what a `\` continues is one line."""
-    for first, text in fences(page, _SHELL | {"dockerfile", "ini", "nginx", "yaml", "json", "jinja"}):
+    r"""The lines of all fences that may hold commands, each with its number; what a `\` continues is one line."""
+    for first, text in fences(page, _MAY_HOLD_COMMANDS):
         whole, started = "", 0
         for number, line in enumerate(text.split("\n"), start=first):
             started = started if whole else number

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 from bentsao.core.files import write_jsonl
+from bentsao.models.shipped import adapter_folder
 
 COLUMNS = (
     "name,alias,part,age,infection,insurance,department,checklist,symptom,complication,treatment,drug,period,rate,money"
@@ -28,9 +30,12 @@ TABLE = "病种,主诉,首选用药\n腕管综合征,拇指麻木；夜间手麻
 KNOWN_TABLE = "疾病,症状,科室\n面神经炎,口角歪斜；闭眼不全,神经内科\n"
 QUESTIONS = ("痛风有哪些症状？", "沙眼会传染吗？", "腱鞘囊肿挂什么科？", "小孩发烧怎么办？")
 
+ADAPTERS = {"README.md": ("runs/kt", "DIR"), "bases.md": ("A", "B", "DIR_OR_ID"), "grounded.md": ("runs/my",)}
+"""What is an adapter on a page; A and B are files of data on others."""
 
-def fill(folder: Path) -> None:
-    """Write them. What the documentation's own commands make (data/qa, my.kb …) is left to these."""
+
+def fill(folder: Path, page: str) -> None:
+    """Write them for a page. What the documentation's own commands make (data/qa, my.kb …) is left to these."""
     rows = [f"{name},{rest}" for name, rest in DISEASES.items()]
     (folder / "disease.csv").write_bytes("\n".join([COLUMNS, *rows, ""]).encode("gb18030"))
     (folder / "drug.json").write_text(json.dumps([DRUG], ensure_ascii=False), encoding="utf-8")
@@ -47,3 +52,6 @@ def fill(folder: Path) -> None:
     for name in ("base", "tuned"):
         answers = [{"id": str(n), "question": text, "text": f"{name}：多休息。"} for n, text in enumerate(QUESTIONS)]
         write_jsonl(folder / f"{name}.jsonl", answers)
+    for name in ADAPTERS.get(page, ()):
+        (folder / name).unlink(missing_ok=True)
+        shutil.copytree(adapter_folder("shipped"), folder / name)

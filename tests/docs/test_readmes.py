@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -38,3 +39,14 @@ def test_a_pair_has_the_same_sections_fences_and_links(chinese: str, english: st
         for page in (chinese, english)
     ]
     assert linked[0] == linked[1]
+
+
+def figures(page: Path) -> Counter[str]:
+    """The figures of the text, however they are punctuated; fences are held together by their commands."""
+    text = re.sub(r"^```.*?^```|\]\([^)]*\)", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    return Counter(figure.replace(",", "") for figure in re.findall(r"\d(?:[\d.,]*\d)?", text))
+
+
+@pytest.mark.parametrize(("chinese", "english"), PAIRS)
+def test_a_pair_has_the_same_figures(chinese: str, english: str) -> None:
+    assert figures(ROOT / chinese) == figures(ROOT / english)

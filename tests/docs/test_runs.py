@@ -17,16 +17,13 @@ TUTORIAL = "tests/docs/test_tutorial.py"
 ELSEWHERE = {
     "--help": "tests/apps/commands/test_help.py",
     "--version": "tests/test_packaging.py",
-    "adapters": "tests/apps/commands/test_adapters.py",
+    "adapters inspect DIR_OR_ID --base": "tests/apps/commands/test_adapters.py",
     "answer": TUTORIAL,
     "bases check": "tests/apps/commands/test_bases.py",
     "bases convert": "tests/apps/commands/test_bases.py",
     "bases fetch": "tests/models/test_embedded.py",
     "build all --kb $SHARED/my.kb --ray": "tests/apps/test_cluster_ray.py",
-    "build dialogue --writer teacher": "tests/apps/commands/test_build_teacher.py",
-    "build grounded --kb real.kb --rows 9000": TUTORIAL,
-    "build qa --writer teacher": "tests/apps/commands/test_build_teacher.py",
-    "bundle": TUTORIAL,
+    "bundle diff": "tests/apps/commands/test_bundle.py",
     "chat": TUTORIAL,
     "demo": "tests/apps/experiments",
     "evaluate choice": "tests/apps/commands/test_evaluate.py",
@@ -85,18 +82,18 @@ def test_what_is_not_run_here_is_run_elsewhere() -> None:
 def test_enough_is_run_here() -> None:
     assert sum(map(len, RUNS.values())) > 35
     verbs = {one.text.split()[1] for each in RUNS.values() for one in each}
-    assert {"kb", "build", "bases", "doctor", "evaluate", "answer"} <= verbs
+    assert {"kb", "build", "bases", "doctor", "evaluate", "answer", "adapters", "bundle"} <= verbs
 
 
 @pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where the commands are run, with the knowledge bases that some pages take as given."""
+def folder(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a page's commands are run, with the knowledge bases that some take as given."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
-    fill(tmp_path)
+    fill(tmp_path, page)
     run("bentsao kb import disease.csv --kb my.kb")
     run("bentsao kb import 科室的表.csv --kb new.kb --columns 名称=病种,症状=主诉,药物治疗=首选用药")
-    for name in ("old.kb", "KB"):
+    for name in ("old.kb", "real.kb", "KB"):
         shutil.copy("my.kb", name)
     return tmp_path
 

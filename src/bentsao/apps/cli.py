@@ -36,12 +36,22 @@ COMMANDS = {
 }
 """The verbs in the order of the work: where each is, and what it is for; add one here."""
 
+PURPOSE = """本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。
+
+例：
+
+bentsao doctor
+bentsao demo --out demo
+bentsao answer 布洛芬有哪些禁忌？
+bentsao finetune --help
+"""
+
 
 def build() -> cyclopts.App:
     """The command line application with all its verbs."""
     app = verb(
         "bentsao",
-        "本草：把医学知识变成可信的中文医学语言模型。回答由模型生成，不构成诊断或治疗建议。",
+        PURPOSE,
         version=__version__,
         kind=Line,
     )

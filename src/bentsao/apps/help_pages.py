@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-import textwrap
 from collections.abc import Iterator, Mapping
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
@@ -44,18 +43,24 @@ class HelpPage(DefaultFormatter):
         """The docstring: its text broken into lines anew, its examples as they stand."""
         if not description:
             return
-        said, _, examples = str(description.primary_renderable).partition(EXAMPLES)
+        page = str(description.primary_renderable)
+        said = page.partition(EXAMPLES)[0]
         for paragraph in re.split(r"\n\s*\n", said.strip()):
             for line in paragraph.split("\n"):
                 console.print(Prose(Text(line.strip())))
             console.print()
-        if examples:
+        if examples := examples_of(page):
             console.print("例：")
-            for example in textwrap.dedent(examples.strip("\n")).split("\n"):
-                if example.strip():
-                    text = "\n".join(f"  {line}" for line in copyable(example.strip(), console.width - 2))
-                    console.print(Text(text, style="green"), soft_wrap=True)
+            for example in examples:
+                text = "\n".join(f"  {line}" for line in copyable(example, console.width - 2))
+                console.print(Text(text, style="green"), soft_wrap=True)
             console.print()
+
+
+def examples_of(docstring: str | None) -> list[str]:
+    """The commands that stand as examples in a docstring."""
+    lines = (docstring or "").partition(EXAMPLES)[2].split("\n")
+    return [line.strip() for line in lines if line.strip()]
 
 
 class Prose:

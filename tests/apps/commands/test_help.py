@@ -62,6 +62,15 @@ def test_the_page_shows_the_examples_as_they_can_be_copied(command: str, width: 
         assert english not in shown
 
 
+@pytest.mark.parametrize("verb", ["", *(name for name in COMMANDS if build()[name].default_command is None)])
+def test_the_page_of_a_verb_that_only_holds_commands_has_examples_of_them(verb: str) -> None:
+    shown = page(verb, 120)
+    assert shown == page(verb, 120), "as often as it is asked for"
+    examples = re.findall(r"^  (bentsao .*)$", shown.partition("\n例：\n")[2].partition("╭")[0], flags=re.MULTILINE)
+    assert len(examples) >= 2
+    assert all(example.startswith(f"bentsao {verb}") and fault(example) == "" for example in examples)
+
+
 def test_the_lists_say_what_each_command_is_for_in_the_order_of_the_work() -> None:
     listed = re.findall(r"│ (\w[\w-]*) +(\S.*\S) +│", page("", 120))
     assert listed == [(name, purpose) for name, (_, purpose) in COMMANDS.items()]

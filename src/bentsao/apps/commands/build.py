@@ -78,10 +78,6 @@ _DEFAULT = Composing()
 SIZES = {"qa": 8100, "dialogue": 1050, "grounded": 5100, "polarity": 2000, "choice": 2000}
 """The data sets with how many rows each has where nothing else is said."""
 
-app.command(checks.filter_, name="filter")
-app.command(checks.overlap)
-app.command(checks.report)
-
 
 @app.command
 def qa(
@@ -229,6 +225,11 @@ def everything(
         rows = [f"{manifest['rows'].get(split, 0):,}" for split in SPLITS]
         table.add_row(name, *rows, f"{manifest['filters']['refused']:,}", f"{sum(manifest['refused'].values()):,}")
     views.display(table, views.plain(f"已写入 {out}。看看样例和数字：bentsao build report {out}/qa/train.jsonl"))
+
+
+app.command(checks.filter_, name="filter")
+app.command(checks.overlap)
+app.command(checks.report)
 
 
 def _build(kb: Path | None, options: BuildOptions, out: Path, *, json: bool) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable
 from typing import Annotated, Any
 
 from cyclopts import App, Group, Parameter
 from rich.console import Console
 
-from bentsao.apps.help_pages import HelpPage
+from bentsao.apps.help_pages import EXAMPLES, HelpPage, examples_of
 
 
 class Line(App):
-    """The whole command line, whose lists show what each command is for, and its own page all of its docstring."""
+    """The whole command line: its lists show what each command is for, a command's own page all of its docstring.
+
+    The page of a verb that only holds commands has the first example of each.
+    """
 
     def help_print(
         self,
@@ -23,10 +27,11 @@ class Line(App):
         """Print the page of the command that the tokens lead to; a verb's commands stand in the order of the work."""
         asked = self.parse_commands(tokens)[1][-1]
         if asked is not self:  # the verbs themselves are loaded when they are called
-            if asked.default_command is not None:
-                asked.help = None  # what the list of verbs says of it gives way to its docstring
-            for place, name in enumerate(name for name in asked if not name.startswith("-")):
-                asked[name].sort_key = place
+            below = [asked[name] for name in asked if not name.startswith("-")]
+            for place, command in enumerate(below):
+                command.sort_key = place
+            # What the list of verbs says of a command gives way to its docstring.
+            asked.help = None if asked.default_command else f"{_purpose(asked)}\n{EXAMPLES}\n{_first_examples(below)}"
         super().help_print(tokens, console=console)
 
 
@@ -48,6 +53,15 @@ def verb(name: str, purpose: str | None, *, version: str | None = None, kind: ty
         help_formatter=HelpPage(),
         default_parameter=Parameter(negative_iterable=(), show_default=_worth_showing),
     )
+
+
+def _purpose(app: App) -> str:
+    return (app.help or "").partition(EXAMPLES)[0].rstrip()
+
+
+def _first_examples(commands: Iterable[App]) -> str:
+    found = [examples_of(inspect.getdoc(command.default_command)) for command in commands]
+    return "\n".join(examples[0] for examples in found if examples)
 
 
 def _worth_showing(default: Any) -> str | None:
