@@ -38,8 +38,8 @@ class Line(App):
 def verb(name: str, purpose: str | None = None, *, version: str | None = None, kind: type[App] = App) -> App:
     """An application to put commands into.
 
-    purpose: None for a verb, which `cli.COMMANDS` describes. version: None for one that is part of another. kind: `Line`
-    for the root.
+    purpose: None for a verb, which `cli.COMMANDS` describes. version: None for one that is part of another. kind:
+    `Line` for the root.
     """
     return kind(
         name=name,
