@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from bentsao.models.adapter_comparing import Difference, LayerDifference
     from bentsao.models.adapter_inspecting import Inspected
 
-app = verb("adapters", "适配器：查看、转换旧格式、叠成一个、比较。")
+app = verb("adapters")
 
 AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
 Name = Annotated[Path, Parameter(help="适配器目录、Hugging Face 编号，或叠起来的几个（A+B、0.7*A+0.3*B）")]

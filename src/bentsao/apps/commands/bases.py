@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bentsao.models.fetching import Located
     from bentsao.models.presets import Preset
 
-app = verb("bases", "基座模型：列出、检查、下载、查看、转换。")
+app = verb("bases")
 
 AsJson = Annotated[bool, Parameter(name="--json", help="输出 JSON", negative=())]
 Name = Annotated[str, Parameter(help="预设名（如 embedded）、Hugging Face 编号或目录")]

@@ -31,7 +31,7 @@ Writer = Annotated[
     Literal["composer", "teacher"], Parameter(help="谁来写：composer 不用模型，teacher 是任何 OpenAI 式接口的模型")
 ]
 
-app = verb("build", "构造数据：从知识库和文献写出指令数据、对话、有依据的问答、真假对照和选择题。")
+app = verb("build")
 
 
 @dataclass(frozen=True)

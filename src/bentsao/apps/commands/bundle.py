@@ -26,7 +26,7 @@ from bentsao.models.shipped import shipped_adapter
 if TYPE_CHECKING:
     from bentsao.inference.grounded.bundle import Bundle
 
-app = verb("bundle", "包：适配器、知识库与策略合在一个哈希下，每个回答都能指明由哪个包给出。")
+app = verb("bundle")
 
 Folder = Annotated[Path, Parameter(help="包的目录")]
 

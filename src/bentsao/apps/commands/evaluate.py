@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from bentsao.evaluation.running import Report
     from bentsao.evaluation.tasks.task import Task
 
-app = verb("evaluate", "评测：任何模型，在任何任务上，带区间的分数与可读的报告。")
+app = verb("evaluate")
 
 SOURCES = {"kb": "由知识库写成，或给出文件", "file": "用 --data 给出文件", "own": "自带题目，或给出文件"}
 """Where a task's items come from, in words."""

@@ -20,7 +20,7 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
 from bentsao.evaluation.grounding import Score, figures
 
-app = verb("experiment", "实验：从知识库到带区间的结果，一条命令。")
+app = verb("experiment")
 
 
 @app.command(name="knowledge-tuning")

@@ -25,7 +25,7 @@ from bentsao.knowledge.schema import attribute_of
 from bentsao.knowledge.stats import statistics
 from bentsao.knowledge.store import Entity, KnowledgeBase
 
-app = verb("kb", "知识库：导入、查看、检索、检查、比较、导出。")
+app = verb("kb")
 
 Limit = Annotated[int, Parameter(name="--limit", help="最多列出几条；0 为全部（--json 总是全部）")]
 

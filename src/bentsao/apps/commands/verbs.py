@@ -35,11 +35,11 @@ class Line(App):
         super().help_print(tokens, console=console)
 
 
-def verb(name: str, purpose: str | None, *, version: str | None = None, kind: type[App] = App) -> App:
+def verb(name: str, purpose: str | None = None, *, version: str | None = None, kind: type[App] = App) -> App:
     """An application to put commands into.
 
-    purpose: None where a command of its own (`app.default`) says it. version: None for one that is part of another.
-    kind: `Line` for the root.
+    purpose: None for a verb, which `cli.COMMANDS` describes. version: None for one that is part of another. kind:
+    `Line` for the root.
     """
     return kind(
         name=name,
