@@ -18,7 +18,7 @@ _STATED = [
     re.compile(r"(?:the\s+)?(?:correct\s+)?answer(?:\s+is)?[:\s]*" + _LETTERS, re.IGNORECASE),
 ]
 _FIRST = re.compile(r"\s*" + _LETTERS + r"\s*(?=[）)\]】。．.、，,:：;；\s”\"']|$)")
-_LISTED = re.compile(r"(?:^|\n)\s*[A-J]\s*[.、:)]")
+_LISTED = re.compile(r"(?:^|\n)[ \t\u3000]*[A-J][ \t]*[.、:)]")
 """A line that begins as an option does."""
 
 _UNFINISHED = re.compile(r"[^。；;！!？?\n]*$")
