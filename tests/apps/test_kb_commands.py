@@ -241,6 +241,12 @@ def test_link_prints_the_form_that_programs_rely_on(kb: Path, run: Run) -> None:
     ]
 
 
+def test_link_answers_what_is_there_in_its_sides_only(kb: Path, run: Run) -> None:
+    linked = as_json(run("link", "感冒怎么治", "--kb", kb, "--json"))
+    assert [attribute["name"] for attribute in linked["attributes"]] == ["治疗方案"]
+    assert {fact["attribute"] for fact in linked["facts"]} == {"药物治疗"}
+
+
 def test_link_keeps_the_condition_of_a_fact(kb: Path, run: Run) -> None:
     facts = as_json(run("link", "感冒吃什么药", "--kb", kb, "--json"))["facts"]
     assert [(fact["values"], fact.get("qualifier")) for fact in facts] == [

@@ -105,6 +105,15 @@ def test_what_is_missing_is_missing(exchanges: list[Exchange]) -> None:
             assert owner is None or gap.attribute not in owner.facts
 
 
+def test_what_is_there_in_its_sides_is_not_missing(material: Material) -> None:
+    """怎么治 has an answer where the base has the medicines."""
+    made = compose(material, GRAMMAR, {"missing": 1}, 200, split="train", seed=3, tally=Tally())
+    missing = {gap.attribute for one in made for gap in one.gaps}
+    assert all("药物治疗" in one.facts for one in material.subjects if one.entity.kind == "disease")
+    assert len(missing) > 5
+    assert "治疗方案" not in missing
+
+
 def test_each_word_once(exchanges: list[Exchange]) -> None:
     """What filling slots can double: 检查检查, 有有传染性, 的的."""
     for exchange in exchanges:

@@ -12,8 +12,10 @@ import pytest
 from bentsao.knowledge.schema import (
     ATTRIBUTES,
     KINDS,
+    SIDES,
     Kind,
     alias_type_of,
+    answered_by,
     attribute_of,
     can_have,
     kind_of,
@@ -83,6 +85,14 @@ def test_kinds_and_aliases_by_their_foreign_names() -> None:
         "english",
         None,
     ]
+
+
+def test_a_general_attribute_is_answered_by_its_sides_only_where_it_is_not_known() -> None:
+    assert answered_by("治疗方案", {"手术治疗", "药物治疗", "治疗费用"}) == ("药物治疗", "手术治疗")
+    assert answered_by("治疗方案", {"治疗方案", "药物治疗"}) == ("治疗方案",)
+    assert answered_by("治疗方案", {"病因"}) == ("治疗方案",)
+    assert answered_by("药物治疗", {"治疗方案"}) == ("药物治疗",), "a side is not answered by the whole"
+    assert {name for sides in SIDES.values() for name in sides} | SIDES.keys() <= ATTRIBUTES.keys()
 
 
 def test_what_cmeie_says_of_diseases_has_a_place() -> None:

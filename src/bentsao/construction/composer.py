@@ -25,7 +25,7 @@ from bentsao.construction.shares import Split, pens, quotas
 from bentsao.construction.subjects import Material, Subject, values_of
 from bentsao.core.files import sha256_text
 from bentsao.core.grounding import without_marks
-from bentsao.knowledge.schema import ATTRIBUTES, Kind
+from bentsao.knowledge.schema import ATTRIBUTES, Kind, answered_by
 from bentsao.knowledge.verify import verify
 
 Mix = Mapping[str, float]
@@ -192,7 +192,11 @@ def _compare(subject: Subject, attribute: str, pen: Pen) -> Exchange | None:
 
 
 def _missing(subject: Subject, _: str, pen: Pen) -> Exchange | None:
-    absent = sorted(name for kind, name in pen.grammar.attributes if kind == subject.kind and name not in subject.facts)
+    absent = sorted(
+        name
+        for kind, name in pen.grammar.attributes
+        if kind == subject.kind and name not in subject.facts and answered_by(name, subject.facts) == (name,)
+    )
     return missing(subject, pen.rng.choice(absent), pen) if absent else None
 
 

@@ -7,6 +7,7 @@ list; to teach the importers a foreign name, add it there.
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Container
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -172,6 +173,22 @@ _ALL = (
 )  # fmt: skip
 
 ATTRIBUTES: dict[str, Attribute] = {attribute.name: attribute for attribute in _ALL}
+
+
+SIDES: dict[str, tuple[str, ...]] = {
+    "检查": ("实验室检查", "影像学检查", "组织学检查"),
+    "治疗方案": ("药物治疗", "手术治疗", "辅助治疗"),
+}
+"""General attributes, and the particular ones that are its sides."""
+
+
+def answered_by(attribute: str, known: Container[str]) -> tuple[str, ...]:
+    """The attributes that answer for one: itself, or those of its sides that are known where it is not.
+
+    known: the attributes that a base has of the entity.
+    """
+    sides = tuple(side for side in SIDES.get(attribute, ()) if side in known)
+    return sides if sides and attribute not in known else (attribute,)
 
 
 def can_have(kind: Kind, attribute: str) -> bool:

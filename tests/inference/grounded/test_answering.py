@@ -66,12 +66,20 @@ def test_an_unknown_entity_is_told_by_its_name(ask: Ask) -> None:
 
 
 def test_a_missing_attribute_is_told_with_what_is_near_to_it(ask: Ask) -> None:
-    answer = ask("偏头疼怎么治", engine=Reader(), path="both")
-    assert answer.answer.startswith("知识库里没有“偏头疼”的治疗方案。没有依据")
+    answer = ask("胃溃疡的预后怎么样", path="linker")
+    assert answer.answer.startswith("知识库里没有“胃溃疡”的预后状况。没有依据")
     assert answer.abstained
-    assert answer.answer.endswith("知识库里有“偏头疼”的药物治疗，可以问这些。")
-    assert [tuple(gap) for gap in answer.gaps] == [("偏头疼", "治疗方案")]
+    assert answer.answer.endswith("知识库里有“胃溃疡”的治愈率，可以问这些。")
+    assert [tuple(gap) for gap in answer.gaps] == [("胃溃疡", "预后状况")]
     assert "知识库里没有“胃溃疡”的治疗费用" in ask("胃溃疡的费用", engine=Reader(), path="model").answer
+
+
+def test_what_a_base_has_only_in_its_sides_is_answered_by_them(ask: Ask) -> None:
+    """怎么治, where the base has the medicines and nothing called a plan."""
+    answer = ask("偏头疼怎么治", path="linker")
+    assert answer.attributes == ("药物治疗",)
+    assert answer.answer == "资料中记载：偏头痛的药物治疗：布洛芬[1]；药物治疗（预防发作）：氟桂利嗪[2]。"
+    assert not answer.gaps
 
 
 def test_a_missing_attribute_beside_one_that_is_there_is_told_to_the_model(ask: Ask) -> None:

@@ -21,7 +21,7 @@ from bentsao.knowledge.check import RULES, check
 from bentsao.knowledge.compare import compare
 from bentsao.knowledge.export import FORMS, export
 from bentsao.knowledge.graph import as_html, as_svg, neighbourhood
-from bentsao.knowledge.schema import attribute_of
+from bentsao.knowledge.schema import answered_by, attribute_of
 from bentsao.knowledge.stats import statistics
 from bentsao.knowledge.store import Entity, KnowledgeBase
 
@@ -138,7 +138,8 @@ def link(
             fact
             for entity in linked.entities
             for attribute in linked.attributes
-            for fact in store.facts(entity.id, attribute.name)
+            for name in answered_by(attribute.name, {fact.attribute for fact in store.facts(entity.id)})
+            for fact in store.facts(entity.id, name)
         ]
     if json:
         views.print_json(views.linked_json(linked, facts))

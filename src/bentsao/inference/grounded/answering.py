@@ -189,8 +189,9 @@ class Answerer:
             return  # it is not known whose facts are wanted
         facts: list[Fact] = []
         gaps = [Gap(name) for name in aim.unknown]
+        told = {entity: self._resolver.answered_by(entity, aim.attributes) for entity in aim.entities}
         for entity, name in zip(aim.entities, aim.called, strict=True):
-            for attribute in aim.attributes:
+            for attribute in told[entity]:
                 found = self._resolver.facts(entity, attribute)
                 facts += found or ()
                 if found == []:
@@ -198,6 +199,8 @@ class Answerer:
         if facts and len(aim.entities) == 1:
             # An attribute that was only hinted at and is not there is no gap beside what is.
             gaps = [gap for gap in gaps if gap.attribute is None or _agreed(gap, case)]
+        attributes = tuple(dict.fromkeys(attribute for each in told.values() for attribute in each))
+        case.aim = aim.model_copy(update={"attributes": attributes or aim.attributes})
         case.evidence, case.left_out = _limited(grounding.number_facts(facts), self.policy.most_values)
         case.gaps = tuple(gaps)
 

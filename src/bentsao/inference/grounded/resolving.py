@@ -14,7 +14,7 @@ from bentsao.inference.grounded.whether import meant
 from bentsao.knowledge.grams import folded, grams
 from bentsao.knowledge.linking import Linked, LinkedEntity, Linker
 from bentsao.knowledge.linking.words import FORMS
-from bentsao.knowledge.schema import ATTRIBUTES, can_have
+from bentsao.knowledge.schema import ATTRIBUTES, answered_by, can_have
 from bentsao.knowledge.store import KnowledgeBase
 
 _BESIDE = 0.9
@@ -172,6 +172,13 @@ class Resolver:
         found = self._kb.entities(name)
         able = [one for one in found if one.name == name and can_have(one.kind, attribute)]
         return [fact for one in able for fact in self._kb.facts(one.id, attribute)] if able else None
+
+    def answered_by(self, name: str, attributes: Sequence[str]) -> tuple[str, ...]:
+        """The attributes that answer for those asked of an entity: 怎么治 by its medicines where no plan is known."""
+        known = {
+            fact.attribute for one in self._kb.entities(name) if one.name == name for fact in self._kb.facts(one.id)
+        }
+        return tuple(dict.fromkeys(each for attribute in attributes for each in answered_by(attribute, known)))
 
     def _sharing(self, name: str) -> tuple[str, ...]:
         """The entities that share this name; nothing where one of them alone has it, or has it as its own."""

@@ -17,11 +17,11 @@ from ahocorasick_rs import AhoCorasick, MatchKind
 
 from bentsao.knowledge.linking.cues import CUES, SIGNS, SLOTS, Cues
 from bentsao.knowledge.normalise import normalise
-from bentsao.knowledge.schema import ALIAS_TYPES, KINDS, Kind, can_have
+from bentsao.knowledge.schema import ALIAS_TYPES, KINDS, SIDES, Kind, can_have
 
 PARTICULAR: dict[str, tuple[str, ...]] = {
-    "检查": ("实验室检查", "影像学检查", "组织学检查"),
-    "治疗方案": ("药物治疗", "手术治疗", "辅助治疗", "治疗周期", "治疗费用"),
+    **SIDES,
+    "治疗方案": (*SIDES["治疗方案"], "治疗周期", "治疗费用"),
     "临床症状及体征": ("相关症状",),
     "注意事项": ("孕妇用药", "儿童用药", "老年用药"),
 }
