@@ -68,7 +68,8 @@ def walk(chosen: list[Step], folder: Path, environment: dict[str, str]) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = str(free.getsockname()[1])
-    marked = [f"echo '### {step.line}'\n{bash(step.script)}" for step in chosen]
+    # What a step prints last may lack its end of line (curl).
+    marked = [f"printf '\\n### %s\\n' {step.line}\n{bash(step.script)}" for step in chosen]
     script = "set -euo pipefail\ntrap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "\n".join(marked)
     done = subprocess.run(
         ["bash", "-c", script.replace(PORT, port)],
