@@ -182,7 +182,10 @@ def test_a_fact_on_another_subject_does_not_support():
     ]
     assert seen("高血压的症状包括恶心。", MIGRAINE, ["高血压"]) == [("恶心", "beyond")]
     assert seen("肝硬化和肝癌都会出现消瘦。", CIRRHOSIS) == [("消瘦", "beyond")]
-    assert seen("肝硬化和肝癌会出现消瘦。", CIRRHOSIS) == [("消瘦", "supported")]
+    assert seen("肝硬化和肝癌会出现消瘦。", CIRRHOSIS) == [("消瘦", "beyond")], "it says so of both"
+    assert seen("肝硬化和肝癌不同，会出现消瘦。", CIRRHOSIS) == [("消瘦", "supported")]
+    assert seen("先说肝硬化和肝癌。后者会出现消瘦。", CIRRHOSIS) == [("消瘦", "supported")]
+    assert seen("先说肝硬化和肝癌。前者会出现消瘦。", CIRRHOSIS) == [("消瘦", "beyond")]
 
 
 def test_the_condition_of_a_fact():

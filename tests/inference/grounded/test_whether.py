@@ -121,7 +121,21 @@ def test_no_contraindication_is_no_leave(warned: KnowledgeBase) -> None:
     answer = asked(
         warned, "水肿的人能吃丙戊酸钠吗", "可以吃，没问题[1]。", entities=("丙戊酸钠",), attributes=("禁忌证",)
     )
-    assert answer.answer == "资料中记载：丙戊酸钠的禁忌证：妊娠期[1]。"
+    assert answer.answer == "能不能，要由医生或药师判断。资料中记载：丙戊酸钠的禁忌证：妊娠期[1]。"
+
+
+@pytest.mark.parametrize("question", ["胃溃疡能喝酒吗", "胃溃疡吃柚子行吗", "胃溃疡喝咖啡可以吗", "胃溃疡能不能碰酒"])
+def test_leave_to_take_something_is_never_the_models_to_give(warned: KnowledgeBase, question: str) -> None:
+    answer = asked(warned, question, "是的，胃溃疡可以喝[1]。", entities=("癫痫",), attributes=("药物治疗",))
+    assert answer.answer.startswith("能不能，要由医生或药师判断。资料中记载：")
+    assert answer.raw == ""
+
+
+def test_a_yes_that_no_fact_can_bear_out_does_not_stand(warned: KnowledgeBase) -> None:
+    said = "是的，癫痫的药物治疗有丙戊酸钠[1]。"
+    answer = asked(warned, "癫痫会自己好吗", said, entities=("癫痫",), attributes=("药物治疗",))
+    assert answer.answer.startswith("资料中记载：")
+    assert answer.removed == ((said, "问的这一点，资料里没有可以核对的说法，不由模型说是。"),)
 
 
 def test_another_name_of_a_value_is_that_value(warned: KnowledgeBase) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from bentsao.core import grounding
 from bentsao.core.grounding import Gap
 from bentsao.core.records import Evidence
+from bentsao.inference.grounded.premises import Premise
 from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import ATTRIBUTES
 
@@ -19,6 +20,13 @@ def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
     """
     lead = "资料中记载（各来源的说法不一）：" if disputed else "资料中记载："
     return f"{lead}{_lines(evidence)}。"
+
+
+def leave_is_not_ours(premise: Premise | None) -> str:
+    """Before the facts, where leave to take something was asked for and no fact gives or refuses it."""
+    if premise is None:
+        return "能不能，要由医生或药师判断。"
+    return f"资料中{premise.entity}的{premise.attribute}没有提到“{premise.value}”，这不等于可以。"
 
 
 def unsaid(evidence: Sequence[Evidence], answer: str) -> tuple[str, int]:

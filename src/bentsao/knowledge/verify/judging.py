@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 from bentsao.core.records import Fact
 from bentsao.knowledge.schema import ATTRIBUTES
-from bentsao.knowledge.verify.cues import MEASURED, OTHER_TIMES, QUANTITY_HOME, QUANTITY_WORDS
+from bentsao.knowledge.verify.cues import EACH_ITS_OWN, MEASURED, OTHER_TIMES, QUANTITY_HOME, QUANTITY_WORDS
 from bentsao.knowledge.verify.evidence import Entry, Evidence, Figures, written
 from bentsao.knowledge.verify.quantities import Quantity, compare
 from bentsao.knowledge.verify.reading import Reading, Span, conditions_of
@@ -95,7 +95,7 @@ def _of_subjects(reading: Reading, start: int, entries: Sequence[Entry]) -> tupl
     if not ours:
         return [], f"事实说的是“{entries[0].fact.subject}”，文中说的是别的对象。"
     left, right = reading.sentence(start)
-    if len(subjects) > 1 and any(word in reading.text[left:right] for word in ("都", "均")):
+    if len(subjects) > 1 and not EACH_ITS_OWN.search(reading.text, left, right):
         lacking = [subject for subject in subjects if all(entry.fact.subject != subject for entry in ours)]
         if lacking:
             return [], f"文中说几个对象都如此，事实没有这样说“{lacking[0]}”。"
