@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bentsao.inference.grounded import Answerer, GroundedAnswer, GroundedQuestion, Policy
+from bentsao.inference.grounded.premises import asks_leave
 from bentsao.inference.grounded.records import Aim
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.whether import Meant, meant
@@ -129,6 +130,44 @@ def test_leave_to_take_something_is_never_the_models_to_give(warned: KnowledgeBa
     answer = asked(warned, question, "是的，胃溃疡可以喝[1]。", entities=("癫痫",), attributes=("药物治疗",))
     assert answer.answer.startswith("能不能，要由医生或药师判断。资料中记载：")
     assert answer.raw == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("布洛芬能空腹吃吗", True),
+        ("孕妇可不可以打疫苗", True),
+        ("高血压能吃什么", False),
+        ("肝功能用药前要查吗", False),
+        ("丙戊酸钠可以用于癫痫吗", False),
+        ("痛风敢喝酒吗，该吃什么药", True),
+    ],
+)
+def test_what_asks_for_leave(question: str, asks: bool) -> None:
+    assert asks_leave(question) is asks
+
+
+def test_what_speaks_against_it_in_the_persons_own_words_comes_first(tmp_path: Path) -> None:
+    """青霉素 is an entity with the same contraindication, and not what is asked about."""
+    put(
+        tmp_path / "kb",
+        "甲",
+        entity("青霉素", ("禁忌证", "青霉素过敏"), kind="drug"),
+        entity("阿莫西林", ("禁忌证", "青霉素过敏"), kind="drug", row=2),
+    )
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        for question in ("青霉素过敏的人能吃阿莫西林吗", "阿莫西林青霉素过敏的人能用吗"):
+            assert asked(kb, question).answer.startswith("资料中阿莫西林的禁忌证有“青霉素过敏”")
+
+
+def test_no_dose_is_told_in_an_emergency(tmp_path: Path) -> None:
+    put(tmp_path / "kb", "甲", entity("布洛芬", ("用法用量", "口服 0.2g"), kind="drug"))
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        answer = asked(kb, "一口气吃了三十片布洛芬怎么办，原来一次吃几片")
+        assert answer.alarm is not None
+        assert "0.2g" not in answer.answer
+        assert answer.evidence == ()
+        assert "0.2g" in asked(kb, "布洛芬一次吃几片").answer
 
 
 def test_a_yes_that_no_fact_can_bear_out_does_not_stand(warned: KnowledgeBase) -> None:

@@ -31,6 +31,10 @@ from bentsao.knowledge.store import KnowledgeBase
 BATCH = 16
 """Questions that are answered together."""
 
+_DOSES = frozenset({"用法用量"})
+_FIRST_THE_ALARM = "请先照上面的急症提示去做；怎样用药，听急救人员和医生的。"
+"""What is said instead of a dose to who may have taken too much already."""
+
 _NAMING = Decoding(max_new_tokens=40)
 
 
@@ -235,6 +239,8 @@ class Answerer:
     def _checked(self, case: _Case, said: Generated | None) -> GroundedAnswer:
         answer = _answer_to(case, self)
         grounds = Grounds(case.asked.question, case.aim, case.evidence, case.gaps, case.left_out)
+        if answer.alarm is not None and _DOSES & set(case.aim.attributes):
+            return answer.model_copy(update={"answer": _FIRST_THE_ALARM, "evidence": (), "abstained": True})
         if said is None and not case.evidence:
             return answer.model_copy(update=self._without_facts(case))
         if said is None:

@@ -7,7 +7,16 @@ from dataclasses import dataclass, replace
 from bentsao.core.grounding import Gap, cited_numbers
 from bentsao.core.records import Evidence
 from bentsao.inference.grounded.guarding import Removed, guarded
-from bentsao.inference.grounded.premises import Premise, asks_leave, asks_whether, asserted, kept_to, says_yes
+from bentsao.inference.grounded.premises import (
+    Premise,
+    asks_leave,
+    asks_whether,
+    asserted,
+    kept_to,
+    refusals,
+    says_yes,
+    stands_in,
+)
 from bentsao.inference.grounded.records import Aim, Policy
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.wording import facts_only, is_disputed, leave_is_not_ours, unsaid
@@ -63,11 +72,11 @@ class Checker:
     def quoted(self, grounds: Grounds) -> Checked:
         """What a reader gets where no model writes: the facts, with what they say to the question's premise."""
         premise = self._premise(grounds)
-        if not asks_leave(grounds.question):
+        if not asks_leave(grounds.question) or (premise is not None and premise.holds):
             return _completed(Checked(grounds.quoted), grounds, premise)
-        if premise is not None and premise.holds:
-            return _completed(Checked(grounds.quoted), grounds, premise)
-        return Checked(leave_is_not_ours(premise) + grounds.quoted, premise=premise)
+        refused = refusals(grounds.question, grounds.evidence, self.words.called)
+        lead = "".join(map(stands_in, refused)) or leave_is_not_ours(premise)
+        return Checked(lead + grounds.quoted, premise=premise)
 
     def _guarded(self, raw: str, grounds: Grounds) -> Checked:
         text, removed = guarded(

@@ -48,16 +48,39 @@ def asks_whether(question: str) -> bool:
     return bool(_YES_OR_NO.search(text)) and not _OPEN.search(text)
 
 
-_TAKE = "(?:吃|用|喝|服|饮|打|吸|抽|抹|涂|碰|沾|注射|接种)"
+_TAKE = "(?:吃|用(?!于)|喝|服|饮|打|吸|抽|抹|涂|碰|沾|注射|接种)"
 _ASKS_LEAVE = re.compile(
-    f"(?:能|可以|可不可以|能不能|能否|可否|敢|准)(?:一起|同时|一块儿?|继续|再|多|少)?{_TAKE}"
+    f"(?:(?<!功)能|可以|能否|可否|敢|(?<![标批])准)[^,;。?!:的]{{0,4}}{_TAKE}"
     f"|{_TAKE}[^,;。?!]{{1,12}}(?:(?:行|可以|能行|好|没事|没问题|要紧|碍事|有事|有关系|有影响)[吗么吧]|行不行|好不好|可不可以|要不要紧)"
 )
 
 
 def asks_leave(question: str) -> bool:
     """Whether a question asks for leave to take something. No fact alone gives that, so none is said yes to."""
-    return bool(_ASKS_LEAVE.search(normalise(question).text))
+    clauses = re.split("[,;。?!\n]", normalise(question).text)
+    return any(_ASKS_LEAVE.search(clause) and not _OPEN.search(clause) for clause in clauses)
+
+
+def refusals(question: str, evidence: Sequence[Evidence], called: Callable[[str], Iterable[str]]) -> list[Premise]:
+    """What the facts say against what a question asks leave for, in its own words: 青霉素过敏的人能吃阿莫西林吗.
+
+    called: all names of an entity; the question must name the fact's entity beside the value.
+    """
+    text = normalise(question).text
+    found: list[Premise] = []
+    for item in evidence:
+        fact = item.fact
+        if fact.attribute not in ATTRIBUTES or ATTRIBUTES[fact.attribute].polarity != "against":
+            continue
+        for value in fact.values:
+            said = normalise(value).text
+            rest = text.replace(said, "\n")
+            named = any(normalise(name).text in rest for name in (fact.subject, *called(fact.subject)))
+            if said in text and named:
+                found.append(
+                    Premise(entity=fact.subject, attribute=fact.attribute, value=value, numbers=(item.number,))
+                )
+    return found
 
 
 def says_yes(answer: str) -> bool:
@@ -163,6 +186,12 @@ def stand(answer: str, premise: Premise) -> Stand:
     return "open"
 
 
+def stands_in(premise: Premise) -> str:
+    """That the facts have what is asserted."""
+    marks = "".join(map(mark, premise.numbers))
+    return f"资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。"
+
+
 def kept_to(
     premise: Premise, answer: str, facts: str, *, of_one: Sequence[str], plain: bool = False
 ) -> tuple[str, str]:
@@ -176,12 +205,8 @@ def kept_to(
     if premise.holds:
         if said == "yes" and ATTRIBUTES[premise.attribute].polarity != "against":
             return answer, ""
-        marks = "".join(map(mark, premise.numbers))
         lead = "" if plain else "是的，"
-        return (
-            f"{lead}资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。{facts}",
-            "资料里有问到的这一项，回答没有认。",
-        )
+        return lead + stands_in(premise) + facts, "资料里有问到的这一项，回答没有认。"
     if said == "no" or (said == "open" and any(value in answer for value in of_one)):
         return answer, ""
     lead = (

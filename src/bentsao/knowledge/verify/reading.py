@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, MatchKind
@@ -181,6 +181,12 @@ class Reading:
             out.append(topic.own)
             last = topic
         return tuple(out)
+
+    def filed_under(self, start: int, conditions: Collection[str]) -> str | None:
+        """Which of these conditions stands as a heading (`预防发作：`) over a place of a sentence; None for none."""
+        left, _ = self.sentence(start)
+        places = {self.text.rfind(f"{each}:", left, start): each for each in sorted(conditions, key=len)}
+        return places[max(places)] if places and max(places) >= 0 else None
 
     def conditions(self, start: int) -> dict[str, str]:
         """The conditions under which the text speaks at a place: axis → group, the last up to its clause's end."""
