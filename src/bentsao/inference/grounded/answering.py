@@ -22,7 +22,7 @@ from bentsao.inference.grounded.premises import asks_leave
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
 from bentsao.inference.grounded.vocabulary import Vocabulary
-from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, is_disputed
+from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, courtesy, is_disputed
 from bentsao.inference.safety import look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
@@ -142,6 +142,7 @@ class Answerer:
     def _aim(self, cases: Sequence[_Case]) -> None:
         """Say what each question is about, by the policy's path."""
         path = self.policy.path
+        cases = [case for case in cases if not courtesy(case.asked.question)]
         open_cases = [case for case in cases if case.asked.aim is None]
         if path in ("model", "both"):
             self._ask_model(open_cases)
@@ -263,6 +264,8 @@ class Answerer:
     def _without_facts(self, case: _Case) -> dict[str, Any]:
         """What is said where there is nothing to cite: a question back, or that there is nothing."""
         aim = case.aim
+        if said := courtesy(case.asked.question):
+            return {"answer": said, "abstained": True}
         if aim.ask_back:
             text = asking_back(aim.ask_back, aim.unknown)
             return {"answer": text, "ask_back": aim.ask_back, "abstained": not aim.entities}

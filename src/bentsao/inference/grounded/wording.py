@@ -66,6 +66,19 @@ _NEAR: dict[str, tuple[str, ...]] = {
 """What may help whoever asked for an attribute that is not there."""
 
 
+_COURTESIES = {
+    "您好。请说出疾病、药物、症状或检查的名称，再说想了解什么。": "你好|您好|hi|hello|嗨|在吗|有人吗|早上好|下午好|晚上好",
+    "不客气。": "谢谢你?您?|多谢|感谢|谢了|辛苦了|好的,?谢谢|知道了,?谢谢",
+    "好的。": "好的?|嗯+|哦+|知道了|明白了?|行|ok",
+}
+
+
+def courtesy(text: str) -> str:
+    """What is said back to a greeting or to thanks; empty for anything else."""
+    words = normalise(text).text.strip(" ,。!~?啊呀哦")
+    return next((reply for reply, said in _COURTESIES.items() if re.fullmatch(said, words)), "")
+
+
 def abstaining(gaps: Sequence[Gap], known: Callable[[str], Sequence[str]]) -> str:
     """That there is nothing to answer from, and what near to it there is. known: the attributes of an entity."""
     near = {
