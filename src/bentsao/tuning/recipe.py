@@ -46,7 +46,9 @@ class DataPart(Record):
     cutoff: int = Field(default=1024, ge=8, description="一行最多的 token 数")
     too_long: Literal["refuse", "cut"] = Field(default="refuse", description="放不下的回答：拒绝，或截断（计数）")
     learn_prompt: bool = Field(default=False, description="是否也学习问题部分")
-    validation: float = Field(default=0.05, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证")
+    validation: float | None = Field(
+        default=None, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证；不填 5%，最多 200 行"
+    )
     validation_file: str | None = Field(default=None, description="另给的验证数据文件")
     names: str | None = Field(
         default=None, description="实体名表（一行一个）：按其中的名字分组，使验证的实体不出现在训练中"
@@ -60,6 +62,12 @@ class DataPart(Record):
         for item in mix:
             split_mix(item)
         return mix
+
+    def held_out(self, count: int) -> float:
+        """How many of `count` rows (documents, pairs) are wanted for validation."""
+        if self.validation is None:
+            return min(0.05 * count, 200)
+        return self.validation if self.validation >= 1 else self.validation * count
 
 
 class LoraPart(Record):
@@ -111,6 +119,7 @@ class TrainingPart(Record):
     evaluate_every: int | None = Field(default=None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")
     evaluate_rows: int = Field(default=128, ge=1, description="途中验证最多用的行数；首尾用全部")
     save_every: int = Field(default=50, ge=1, description="隔多少步存一次检查点")
+    save_seconds: float = Field(default=30, gt=0, description="隔多少秒也存一次；存得慢时隔得更久，不占多于 5% 的时间")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     run_name: str = ""
     project: str = "bentsao"
