@@ -73,8 +73,10 @@ def test_anything_in_the_recipe_can_be_set() -> None:
     assert (recipe.training.warmup, recipe.training.schedule) == (0.2, "cosine")
     with pytest.raises(ConfigError, match=r"section\.key=value"):
         resolved("--set", "training.warmup")
-    with pytest.raises(ConfigError, match="没有这个字段"):
+    with pytest.raises(ConfigError, match=r"没有这个字段.*是不是 training\.warmup"):
         resolved("--set", "training.wramup=0.2")
+    with pytest.raises(ConfigError, match=r"没有这个字段.*可用：output、method、base、data"):
+        resolved("--set", "xyz=1")
 
 
 def test_the_originals_recipe_file_is_the_original_to_the_letter() -> None:

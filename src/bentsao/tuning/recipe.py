@@ -6,10 +6,11 @@ The resolved recipe is stored in the adapter folder, so a run can be repeated fr
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bentsao.core.complaints import complaints
 from bentsao.core.errors import ConfigError
@@ -213,5 +214,20 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f"配方{f' {path}' if path else ''}有 {error.error_count()} 处错误："]
-        lines += [f"  {field} = {value!r}：{what}" for field, value, what in complaints(error)]
+        lines += [f"  {field} = {value!r}：{what}{_known_fields(field)}" for field, value, what in complaints(error)]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _known_fields(field: str) -> str:
+    """For a field that a recipe does not have: the one most like it, or all there are at its place; "" for others."""
+    part: type[BaseModel] = Recipe
+    *sections, last = field.split(".")
+    for section in sections:
+        known = part.model_fields.get(section)
+        if known is None or not (isinstance(known.annotation, type) and issubclass(known.annotation, BaseModel)):
+            return ""
+        part = known.annotation
+    if last in part.model_fields:
+        return ""
+    near = get_close_matches(last, part.model_fields, n=1)
+    return f"是不是 {'.'.join([*sections, near[0]])}？" if near else f"可用：{'、'.join(part.model_fields)}。"

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
@@ -210,8 +211,9 @@ def finetune(
     if len(losses) > 1:
         view.note(f"验证损失 {losses[0]:.4f} → {losses[-1]:.4f}")
     what, flag = ("适配器", "--adapter") if resolved.method != "full" else ("模型", "--base")
-    view.note(f"{what}已写入 {resolved.output}。试一试：bentsao infer {flag} {resolved.output} --question 问题")
-    view.note(f"依据知识库回答：bentsao answer 问题 {flag} {resolved.output} --kb 知识库")
+    where = quote(resolved.output)
+    view.note(f"{what}已写入 {resolved.output}。试一试：bentsao infer {flag} {where} --question 问题")
+    view.note(f"依据知识库回答：bentsao answer 问题 {flag} {where} --kb 知识库")
 
 
 def _preview(recipe: Any, count: int, view: Any) -> None:
