@@ -41,6 +41,9 @@ class Clock:
         self.at.append(time.process_time())
         self.losses.append(record.loss)
 
+    def validating(self, done: int, rows: int) -> None:
+        """Nothing."""
+
     def evaluated(self, record: EvalRecord) -> None:
         """There are no validations."""
 

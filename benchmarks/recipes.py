@@ -47,6 +47,9 @@ class Log:
         """Keeps it."""
         self.steps.append(record)
 
+    def validating(self, done: int, rows: int) -> None:
+        """Nothing."""
+
     def evaluated(self, record: EvalRecord) -> None:
         """Keeps it."""
         self.evals.append(record)

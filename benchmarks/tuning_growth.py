@@ -54,6 +54,9 @@ class Quiet:
     def step(self, record: Any) -> None:
         """Nothing."""
 
+    def validating(self, done: int, rows: int) -> None:
+        """Nothing."""
+
     def evaluated(self, record: Any) -> None:
         """Nothing."""
 

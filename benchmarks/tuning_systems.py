@@ -308,6 +308,9 @@ class Collect:
         """Keeps it."""
         self.steps.append(record)
 
+    def validating(self, done: int, rows: int) -> None:
+        """Nothing."""
+
     def evaluated(self, record: Any) -> None:
         """There is no validation in the timed part."""
 

@@ -73,8 +73,10 @@ def test_anything_in_the_recipe_can_be_set() -> None:
     assert (recipe.training.warmup, recipe.training.schedule) == (0.2, "cosine")
     with pytest.raises(ConfigError, match=r"section\.key=value"):
         resolved("--set", "training.warmup")
-    with pytest.raises(ConfigError, match="没有这个字段"):
+    with pytest.raises(ConfigError, match=r"没有这个字段.*是不是 training\.warmup"):
         resolved("--set", "training.wramup=0.2")
+    with pytest.raises(ConfigError, match=r"没有这个字段.*可用：output、method、base、data"):
+        resolved("--set", "xyz=1")
 
 
 def test_the_originals_recipe_file_is_the_original_to_the_letter() -> None:
@@ -109,14 +111,16 @@ def test_errors_are_told_without_a_traceback(tmp_path: Path) -> None:
     assert not (tmp_path / "out").exists()
 
 
-def test_the_preview_trains_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", ["0", "1"])
+def test_the_preview_trains_nothing(tmp_path: Path, rows: str) -> None:
     data = tmp_path / "data.jsonl"
     data.write_text(json.dumps({"question": "头痛怎么办？", "answer": "休息。"}, ensure_ascii=False), encoding="utf-8")
     base = tiny_base_folder(tmp_path / "base", chat_template=TEMPLATE)
-    done = run("finetune", "--base", str(base), "--data", str(data), "--preview", "1", "-o", str(tmp_path / "out"))
+    done = run("finetune", "--base", str(base), "--data", str(data), "--preview", rows, "-o", str(tmp_path / "out"))
     assert done.returncode == 0, done.stderr
-    assert "<start_of_turn>user⏎" in done.stdout
-    assert "休息。⟨<end_of_turn>⟩" in done.stdout
+    assert "学到的 token" in done.stdout
+    assert ("<start_of_turn>user⏎" in done.stdout) == (rows == "1")
+    assert ("休息。⟨<end_of_turn>⟩" in done.stdout) == (rows == "1")
     assert not (tmp_path / "out").exists()
 
 

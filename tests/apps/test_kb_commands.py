@@ -45,6 +45,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
     return call
 
 
+def test_a_first_import_that_fails_leaves_no_knowledge_base(tmp_path: Path, run: Run) -> None:
+    bad = tmp_path / "bad.jsonl"
+    bad.write_text(DISEASES + "{", encoding="utf-8")
+    with pytest.raises(BentsaoError):
+        run("import", bad, "--kb", tmp_path / "new.kb", "--reader", "cmekg")
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["bad.jsonl"]
+
+
 @pytest.fixture
 def kb(tmp_path: Path, run: Run) -> Path:
     file = tmp_path / "疾病.jsonl"

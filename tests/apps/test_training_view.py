@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 
+import pytest
 from rich.console import Console
 
 from bentsao.apps.training_view import TrainingView, account_table, preview
@@ -33,6 +34,16 @@ def test_losses_are_shown_by_part_where_there_are_several() -> None:
     first, second = shown(view).splitlines()
     assert "损失 2.000：实体（L_e） 1.500，依据资料的回答（L_r） 2.500" in first
     assert "验证损失 2.2500：实体（L_e） 1.250，依据资料的回答（L_r） 2.750（8 行）" in second
+
+
+def test_a_long_validation_is_seen_to_move(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr("bentsao.apps.training_view.time.monotonic", lambda: now[0])
+    view = a_view()
+    for done in range(1, 31):
+        now[0] += 1
+        view.validating(done, 30)
+    assert shown(view).splitlines() == ["· 验证 10/30 行", "· 验证 20/30 行", "· 验证 30/30 行"]
 
 
 def test_one_part_is_not_named() -> None:

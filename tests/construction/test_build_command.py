@@ -42,6 +42,12 @@ def test_each_data_set(run: Run, base: Path, tmp_path: Path, dataset: str) -> No
     assert (tmp_path / "out" / "train.jsonl").stat().st_size > 0
 
 
+def test_a_part_without_entities_is_told(run: Run, base: Path, tmp_path: Path) -> None:
+    said = run("qa", "--kb", base, "--out", tmp_path / "out", "--rows", "40", "--split", "0.9998,0.0001,0.0001")
+    assert "valid、test 是空的" in said
+    assert not (tmp_path / "out" / "test.jsonl").exists()
+
+
 def test_all_at_once(run: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(command, "SIZES", dict.fromkeys(command.SIZES, 20))
     said = run("all", "--kb", base, "--out", tmp_path / "all")

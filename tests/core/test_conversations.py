@@ -72,6 +72,8 @@ def test_all_faults_of_a_file_at_once(tmp_path: Path) -> None:
         '{"conversations": [{"from": "robot", "value": "x"}]}',
         '"只是字符串"',
         '{"instruction": "只有问"}',
+        '{"instruction": 3, "output": ["答"]}',
+        '{"question": "", "answer": 1}',
     ]
     path.write_text("\n".join([good, *bad]), encoding="utf-8")
     with pytest.raises(DataError) as error:
@@ -86,6 +88,10 @@ def test_all_faults_of_a_file_at_once(tmp_path: Path) -> None:
         (8, "conversations[0].from"),
         (9, "行"),
         (10, "output"),
+        (11, "instruction"),
+        (11, "output"),
+        (12, "question"),
+        (12, "answer"),
     ]
     assert f"{path}:2" in str(error.value)
 

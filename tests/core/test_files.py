@@ -1,12 +1,13 @@
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
-from bentsao.core.errors import BentsaoError, DataError
-from bentsao.core.files import read_json, whole_file, whole_folder, write_jsonl
+from bentsao.core.errors import BentsaoError, ConfigError, DataError, os_reason
+from bentsao.core.files import check_writable, read_json, whole_file, whole_folder, write_jsonl
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
@@ -34,6 +35,38 @@ def test_a_folder_is_whole_or_as_it_was(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(BentsaoError, match="是一个文件"), whole_folder(tmp_path / "file"):
         pass
+
+
+def test_a_place_that_cannot_be_written_is_found_before_the_work(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    check_writable(tmp_path / "new" / "deep" / "a.txt")
+    check_writable(tmp_path / "file")
+    check_writable(tmp_path / "new", folder=True)
+    check_writable(tmp_path, folder=True)
+    assert names(tmp_path) == ["file"]
+    for path, folder, said in (
+        (tmp_path / "file" / "a.txt", False, "路径中有一段是文件"),
+        (tmp_path / "file", True, "是一个文件，这里要写一个目录"),
+        (tmp_path, False, "是一个目录，这里要写一个文件"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            check_writable(path, folder=folder)
+
+
+class FullError(Exception):
+    """As a library without OSErrors tells it."""
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left on device"), FullError("I/O error: No space (os error 28)")]
+)
+def test_a_full_disk_is_told_with_the_path(tmp_path: Path, error: Exception) -> None:
+    for whole in (whole_file, whole_folder):
+        with pytest.raises(OSError, match="No space") as told, whole(tmp_path / "a"):
+            raise error
+        assert (told.value.errno, told.value.filename) == (errno.ENOSPC, str(tmp_path / "a"))
+        assert os_reason(told.value) == "磁盘已满"
+    assert names(tmp_path) == []
 
 
 def test_a_failing_source_of_lines_leaves_no_file(tmp_path: Path) -> None:

@@ -47,6 +47,28 @@ def adapter(tmp_path: Path, base: Path) -> Path:
     return make_adapter(tmp_path / "adapter", str(base))
 
 
+def test_a_pickle_of_todays_peft_is_not_called_old(adapter: Path) -> None:
+    torch.save(load_file(adapter / WEIGHTS_NAME), adapter / PICKLE_NAME)
+    (adapter / WEIGHTS_NAME).unlink()
+    assert "loftq_config" in json.loads((adapter / CONFIG_NAME).read_text(encoding="utf-8"))
+    told: list[str] = []
+    settle(adapter, told.append)
+    assert len(told) == 1
+    assert "pickle" in told[0]
+    assert "旧" not in told[0]
+
+
+def test_a_path_is_not_asked_for_at_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs" / "k9.run").mkdir(parents=True)
+    with pytest.raises(MissingError, match=r"训练没有完成.*接着训练"):
+        settle(Path("runs/k9"))
+    with pytest.raises(MissingError, match="找不到目录 runs/k8"):
+        settle(Path("runs/k8"))
+    with pytest.raises(MissingError, match="训练没有完成"):
+        locate("runs/k9", print)
+
+
 def aged(adapter: Path, **config: Any) -> Path:
     """The adapter as PEFT 0.3 would have saved it."""
     torch.save(load_file(adapter / WEIGHTS_NAME), adapter / PICKLE_NAME)

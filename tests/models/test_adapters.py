@@ -50,6 +50,14 @@ def write(path: Path, value: object) -> None:
     path.write_text(json.dumps(value), encoding="utf-8")
 
 
+def test_a_base_that_is_gone_is_asked_for_by_name(adapter: Path, base: Path) -> None:
+    moved = base.rename(base.with_name("moved"))
+    with pytest.raises(MissingError, match=r"(?s)打不开适配器 adapter 记下的基座 .*base.*--base") as error:
+        load_adapted(adapter, device="cpu")
+    assert "qwen" not in str(error.value)
+    load_adapted(adapter, base=str(moved), device="cpu")
+
+
 def test_same_logits_as_plain_peft(base: Path, adapter: Path):
     told: list[str] = []
     loaded, info = load_adapted(adapter, device="cpu", report=told.append)

@@ -31,6 +31,14 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[Hub]:
         yield hub
 
 
+def test_a_name_that_is_none_is_told_with_those_like_it() -> None:
+    with pytest.raises(MissingError, match=r"相近的预设名：qwen3-0\.6b") as error:
+        locate("qwen3-06b", print)
+    assert "chatglm" not in str(error.value)
+    with pytest.raises(MissingError, match=r"bentsao bases list"):
+        locate("nosuch", print)
+
+
 def quiet(_: str) -> None:
     pass
 

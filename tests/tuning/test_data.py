@@ -30,6 +30,16 @@ def test_validation_is_held_out_by_name_and_copies_are_taken_out(tmp_path: Path)
     assert len(material.train) + len(material.valid) == 80
 
 
+def test_validation_is_small_where_nobody_asked_for_more(tmp_path: Path) -> None:
+    own = write(tmp_path / "a.jsonl", [(f"问{n}", "答") for n in range(5000)])
+    few = write(tmp_path / "b.jsonl", [(f"问{n}", "答") for n in range(100)])
+    material = gather(DataPart(files=(own,)), seed=1)
+    assert len(material.valid) == 200
+    assert any("留出 200 条验证" in note for note in material.notes)
+    assert len(gather(DataPart(files=(own,), validation=0.05), seed=1).valid) == 250
+    assert len(gather(DataPart(files=(few,)), seed=1).valid) == 5
+
+
 def test_mixed_in_data_has_its_share_and_is_not_validated_on(tmp_path: Path) -> None:
     own = write(tmp_path / "a.jsonl", [(f"问{n}", "答") for n in range(80)])
     general = write(tmp_path / "g.jsonl", [(f"闲{n}", "谈") for n in range(50)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from peft import PeftModel
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.grounding import PARTS
 from bentsao.core.rendering import IGNORE, Row
-from bentsao.tuning.checkpoints import checkpoints, open_run
+from bentsao.tuning.checkpoints import Pace, checkpoints, open_run
 from bentsao.tuning.job import EvalRecord, Job, StepRecord
 from bentsao.tuning.loop import learning_rate_shape, train
 from bentsao.tuning.lora import add_lora, find_targets
@@ -38,6 +39,9 @@ class Log:
         self.steps.append(record)
         if record.step == self.die_after:
             raise KeyboardInterrupt
+
+    def validating(self, done: int, rows: int) -> None:
+        pass
 
     def evaluated(self, record: EvalRecord) -> None:
         self.evals.append(record)
@@ -187,6 +191,35 @@ def test_a_killed_run_resumes_to_the_same_losses(tmp_path: Path, die_after: int)
     assert second.evals[-1] == whole.evals[-1]
     for a, b in zip(expected.parameters(), got.parameters(), strict=True):
         assert torch.equal(a, b)
+
+
+def test_a_checkpoint_is_written_by_time_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, log = Log(), Log(die_after=6)
+    start = time.monotonic()
+    monkeypatch.setattr("bentsao.tuning.checkpoints.monotonic", lambda: start + 12 * len(log.steps))
+    seldom = job(tmp_path, save_every=1000, save_seconds=30)
+    with pytest.raises(KeyboardInterrupt):
+        run(seldom, log, dropout=0.2)
+    assert [path.name for path in checkpoints(seldom.folder)] == ["step-0000003"]
+    expected = run(job(tmp_path / "whole"), whole, dropout=0.2)
+    torch.manual_seed(0)
+    got = run(replace(seldom, resume=checkpoints(seldom.folder)[-1]), Log(), dropout=0.2)
+    for a, b in zip(expected.parameters(), got.parameters(), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_checkpoints_that_take_long_are_written_less_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("bentsao.tuning.checkpoints.monotonic", lambda: now[0])
+    pace = Pace(30, last=0)
+    now[0] = 31
+    assert pace.due()
+    with pace.writing():
+        now[0] = 41
+    now[0] = 41 + 199
+    assert not pace.due()
+    now[0] = 41 + 200
+    assert pace.due()
 
 
 def test_a_run_can_be_stopped_between_steps(tmp_path: Path) -> None:

@@ -49,6 +49,9 @@ class Notes:
     def step(self, record: StepRecord) -> None:
         self.steps.append(record)
 
+    def validating(self, done: int, rows: int) -> None:
+        pass
+
     def evaluated(self, record: EvalRecord) -> None:
         pass
 
@@ -180,6 +183,22 @@ def test_losses_are_kept_by_part(tmp_path: Path) -> None:
     assert "各部分为验证损失" in picture
     unparted = {h["step"]: {k: v for k, v in h.items() if k != "by_part"} for h in history}
     assert not any(label in loss_picture(list(unparted.values())) for label in PARTS.values())
+
+
+def test_a_run_that_is_begun_again_without_a_checkpoint_says_so(tmp_path: Path) -> None:
+    recipe = load_recipe(None, settings(tmp_path, **{"training.steps": 50, "training.save_every": 100}))
+
+    class Dies(Notes):
+        def step(self, record: StepRecord) -> None:
+            raise KeyboardInterrupt
+
+    first, second = Dies(), Notes()
+    with pytest.raises(KeyboardInterrupt):
+        tune(recipe, first)
+    tune(recipe, second)
+    assert not any("没有检查点" in note for note in first.notes)
+    assert any("adapter.run 里没有检查点" in note and "从头开始" in note for note in second.notes)
+    assert any("steps=50 多于 2 轮的 12 步" in note for note in second.notes)
 
 
 def test_weights_that_leave_nothing_to_learn_are_refused(tmp_path: Path) -> None:

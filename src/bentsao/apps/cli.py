@@ -15,7 +15,7 @@ from bentsao import __version__
 from bentsao.apps.commands.verbs import Line, verb
 from bentsao.apps.help_pages import error_line
 from bentsao.apps.terminal import plain_markup
-from bentsao.core.errors import BentsaoError
+from bentsao.core.errors import BentsaoError, os_reason
 
 COMMANDS = {
     "demo": ("bentsao.apps.commands.demo:demo", "从示例知识库到带引用的回答与报告，走完全程"),
@@ -79,7 +79,7 @@ def main() -> None:
         sys.exit(141)
     except OSError as error:
         place = f"{error.filename}：" if error.filename else ""
-        _fail(f"{place}{error.strerror or error}。请检查路径、权限与磁盘空间。")
+        _fail(f"{place}{os_reason(error)}。请检查路径、权限与磁盘空间。")
     except KeyboardInterrupt:
         Console(stderr=True).print("\n已中断。")
         sys.exit(130)

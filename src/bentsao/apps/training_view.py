@@ -44,7 +44,8 @@ class TrainingView:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._last_line = 0.0
+        self._validation: TaskID | None = None
+        self._last_line = time.monotonic()
         self._seconds: list[float] = []
         self.step_records: list[StepRecord] = []
         self.eval_records: list[EvalRecord] = []
@@ -80,17 +81,33 @@ class TrainingView:
         if self._task is None:
             self._task = self._progress.add_task("训练", total=record.steps, detail=detail)
         self._progress.update(self._task, completed=record.step, detail=detail)
-        now = time.monotonic()
-        due = now - self._last_line >= self.EVERY or record.step in (1, record.steps)
-        if self._progress.disable and due:
-            self._last_line = now
+        if self._progress.disable and self._due(now=record.step in (1, record.steps)):
             self.note(f"第 {record.step}/{record.steps} 步  {detail}")
+
+    def validating(self, done: int, rows: int) -> None:
+        """A bar of its own, gone when the validation is."""
+        if self._validation is None:
+            self._validation = self._progress.add_task("验证", total=rows, detail="")
+        self._progress.update(self._validation, completed=done)
+        if self._progress.disable and self._due():
+            self.note(f"验证 {done}/{rows} 行")
 
     def evaluated(self, record: EvalRecord) -> None:
         """A line for each validation."""
+        if self._validation is not None:
+            self._progress.remove_task(self._validation)
+            self._validation = None
         self.eval_records.append(record)
         parts = _by_part(record.by_part)
         self.note(f"第 {record.step} 步  验证损失 {record.loss:.4f}{parts}（{record.rows} 行）")
+
+    def _due(self, *, now: bool = False) -> bool:
+        """Whether a line may be printed: `EVERY` seconds after the last, or `now`."""
+        at = time.monotonic()
+        if not now and at - self._last_line < self.EVERY:
+            return False
+        self._last_line = at
+        return True
 
     def saved(self, step: int) -> None:
         """Checkpoints are silent; they are told of when one is resumed from."""

@@ -111,6 +111,7 @@ def build(
     if not material.subjects:
         raise ConfigError("知识库里没有能写成问答的事实。用 bentsao kb stats 看看里面有什么。")
     documents = list(passages(kb))
+    without: list[Split] = []
     tally, count, sieve = Tally(), Count(options.rows), Sieve(whole, filters)
     with whole_folder(out) as folder:
         for split in SPLITS:
@@ -126,6 +127,7 @@ def build(
                 judge=sieve.judge,
             )
             if not share or not order.material.subjects:
+                without += [split] if share else []
                 continue
             path = folder / f"{split}.jsonl"
             with refused_path(path).open("w", encoding="utf-8", newline="\n") as refused:
@@ -137,6 +139,7 @@ def build(
             kb, options, grammar, whole=whole, excluded=excluded, tally=tally, count=count, sieve=sieve
         )
         manifest["files"] = {file.name: sha256_file(file) for file in sorted(folder.glob("*.jsonl"))}
+        manifest["without_entities"] = without
         write_json(folder / MANIFEST_NAME, manifest)
     return manifest
 

@@ -2,12 +2,34 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 
 class BentsaoError(Exception):
     """Root of all errors that are the user's to solve; the command line prints them without a traceback."""
+
+
+_OS_REASONS = {
+    errno.EACCES: "没有权限",
+    errno.EPERM: "没有权限",
+    errno.EROFS: "文件系统只读",
+    errno.ENOSPC: "磁盘已满",
+    errno.EDQUOT: "磁盘配额已用完",
+    errno.ENOENT: "没有这个文件或目录",
+    errno.ENOTDIR: "路径中有一段是文件，不是目录",
+    errno.EISDIR: "是一个目录，不是文件",
+    errno.EEXIST: "已经存在",
+    errno.ENAMETOOLONG: "名字太长",
+    errno.EADDRINUSE: "已被占用",
+    errno.EADDRNOTAVAIL: "不是这台机器的地址",
+}
+
+
+def os_reason(error: OSError) -> str:
+    """Why the system refused, in words; the system's own where there are none here."""
+    return _OS_REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
 class ConfigError(BentsaoError):

@@ -5,6 +5,7 @@ Knows nothing of what is in a file; that is `conversations.py`'s and the importe
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -16,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentsao.core.errors import BentsaoError, DataError, Fault, MissingError
+from bentsao.core.errors import BentsaoError, ConfigError, DataError, Fault, MissingError, os_reason
 
 
 def read_text(path: Path) -> str:
@@ -158,6 +159,36 @@ def _skip_blanks(text: str, at: int) -> int:
     return at
 
 
+def check_writable(path: Path, *, folder: bool = False) -> None:
+    """Raises ConfigError where a file (or a folder) cannot be written at this path; nothing is left there.
+
+    For what takes long to make: found at once, not at the end.
+    """
+    if path.exists() and path.is_dir() != folder:
+        there, wanted = ("文件", "目录") if folder else ("目录", "文件")
+        raise ConfigError(f"{path} 是一个{there}，这里要写一个{wanted}。请换一个输出路径。")
+    above = path.absolute() if folder else path.absolute().parent
+    while not above.exists():
+        above = above.parent
+    try:
+        with tempfile.TemporaryFile(dir=above):
+            pass
+    except OSError as error:
+        raise ConfigError(f"不能写 {path}：{above} {os_reason(error)}。请换一个输出路径。") from None
+
+
+@contextmanager
+def _named(path: Path) -> Generator[None]:
+    """A full disk is told with the path that was to be written, which the error of a write does not say."""
+    try:
+        yield
+    except Exception as error:
+        in_rust = f"(os error {errno.ENOSPC})" in str(error)  # safetensors has an error of its own
+        if in_rust or (isinstance(error, OSError) and error.errno and not error.filename):
+            raise OSError(getattr(error, "errno", errno.ENOSPC), str(error), str(path)) from error
+        raise
+
+
 @contextmanager
 def whole_file(path: Path) -> Generator[Path]:
     """A temporary path beside `path` that becomes `path` when the block ends well, and is removed when it does not."""
@@ -166,7 +197,8 @@ def whole_file(path: Path) -> Generator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        yield temporary
+        with _named(path):
+            yield temporary
         _flush(temporary)
         _default_mode(temporary, 0o666)
         temporary.replace(path)
@@ -186,7 +218,8 @@ def whole_folder(path: Path) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        yield temporary
+        with _named(path):
+            yield temporary
         for file in temporary.rglob("*"):
             _flush(file)
         _default_mode(temporary, 0o777)

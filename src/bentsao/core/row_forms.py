@@ -54,8 +54,22 @@ def _text(row: dict[str, Any], key: str, *, empty: bool = False) -> str:
     return value
 
 
+def _check_texts(row: dict[str, Any], question: str, answer: str) -> None:
+    """Raises RowError for both of these texts, where both are wrong. A row may have no answer."""
+    found: list[RowError] = []
+    for key in (question, *([answer] if answer in row else [])):
+        try:
+            _text(row, key)
+        except RowError as error:
+            found.append(error)
+    if found:
+        found[0].others = tuple(found[1:])
+        raise found[0]
+
+
 def _alpaca(row: dict[str, Any]) -> list[Message]:
     """The original's rows (instruction, input, output), with LLaMA-Factory's system and history."""
+    _check_texts(row, "instruction", "output")
     instruction = _text(row, "instruction")
     extra = _text(row, "input", empty=True).strip()
     messages: list[Message] = []
@@ -87,6 +101,7 @@ def _unglue(instruction: str) -> list[Message]:
 
 def _context_target(row: dict[str, Any]) -> list[Message]:
     """Med-ChatGLM's rows: context `问题：…\\n回答: `, target."""
+    _check_texts(row, "context", "target")
     context = _text(row, "context").strip()
     question = re.sub(r"\s*回答\s*[:：]\s*$", "", re.sub(r"^问题\s*[:：]\s*", "", context)).strip()
     if not question:
@@ -118,6 +133,7 @@ def _sharegpt(row: dict[str, Any]) -> list[Message]:
 
 def _pair(row: dict[str, Any]) -> list[Message]:
     """Plain question and answer."""
+    _check_texts(row, "question", "answer")
     return [Message(role="user", content=_text(row, "question")), *_answer(row, "answer")]
 
 

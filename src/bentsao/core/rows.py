@@ -19,11 +19,12 @@ T = TypeVar("T")
 
 
 class RowError(Exception):
-    """What is wrong with one row: the field, its value, and why."""
+    """What is wrong with one row: the field, its value, and why. others: what is wrong with it besides."""
 
     def __init__(self, field: str, value: object, reason: str) -> None:
         super().__init__(reason)
         self.field, self.value, self.reason = field, value, reason
+        self.others: tuple[RowError, ...] = ()
 
 
 def read_rows(
@@ -61,7 +62,7 @@ def take_rows(
         try:
             one = take(place, row)
         except RowError as error:
-            faults.append(place.fault(error.field, error.value, error.reason))
+            faults += [place.fault(one.field, one.value, one.reason) for one in (error, *error.others)]
             continue
         except ValidationError as error:
             faults += [place.fault(*complaint) for complaint in complaints(error)]

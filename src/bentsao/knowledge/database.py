@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
-from bentsao.core.errors import BentsaoError, MissingError
+from bentsao.core.errors import BentsaoError, MissingError, os_reason
 from bentsao.knowledge.migrations import APPLICATION_ID, MIGRATIONS, migrate
 
 READER_CACHE_KIB = 16 * 1024  # of each thread; the operating system caches the file for all
@@ -92,7 +92,7 @@ def connect_writer(path: Path, wait: float = 30.0) -> sqlite3.Connection:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StoreError(f"不能建立目录 {path.parent}：{error.strerror}。请换一个路径。") from error
+        raise StoreError(f"不能建立目录 {path.parent}：{os_reason(error)}。请换一个路径。") from error
     with explained(path):
         connection = _open(path, "mode=rwc", wait)
         try:

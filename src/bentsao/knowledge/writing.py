@@ -66,9 +66,9 @@ def import_rows(
     wait: seconds to wait for another writer.
     Whatever goes wrong (also in reading `rows`), the knowledge base is as it was before. Raises StoreError.
     """
-    started = time.perf_counter()
+    started, new = time.perf_counter(), not kb_path.exists()
     with closing(connect_writer(kb_path, wait)) as connection, explained(kb_path):
-        with _transaction(connection):
+        with _none_left(connection, kb_path, new), _transaction(connection):
             sql = "SELECT id, file, licence, sha256 FROM source WHERE name = ?"
             old, *known = connection.execute(sql, (source.name,)).fetchone() or (None,)
             if known == [source.file, source.licence, source.sha256] and not again:
@@ -113,6 +113,18 @@ def _transaction(connection: sqlite3.Connection) -> Generator[None]:
     except BaseException:
         if connection.in_transaction:  # a full disk ends it by itself
             connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def _none_left(connection: sqlite3.Connection, path: Path, new: bool) -> Generator[None]:
+    """A new knowledge base goes again where its first import fails, unless somebody else has it open meanwhile."""
+    try:
+        yield
+    except BaseException:
+        with suppress(sqlite3.Error):
+            if new and connection.execute("PRAGMA journal_mode = DELETE").fetchone() == ("delete",):
+                path.unlink()
         raise
 
 

@@ -31,7 +31,7 @@ PREFIX = "base_model.model."
 _LORA = re.compile(r"(?P<module>.+)\.lora_(?P<kind>embedding_)?(?P<side>[AB])(?:\.weight)?")
 _MAGNITUDE = re.compile(r"(?P<module>.+)\.lora_magnitude_vector(?:\.weight)?")
 
-_GONE = {"enable_lora": (None,), "merge_weights": (None, False), "loftq_config": (None, {})}
+_GONE = {"enable_lora": (None,), "merge_weights": (None, False)}
 """Keys of old configurations that today's PEFT does not know, with the values at which they mean nothing."""
 
 

@@ -31,7 +31,7 @@ from bentsao.models.adapter_files import (
     weights_file,
     write_plain,
 )
-from bentsao.models.fetching import HUB_ID, explained, snapshot
+from bentsao.models.fetching import HUB_ID, explained, not_here, snapshot
 from bentsao.models.locking import alone
 
 MANIFEST_NAME = "bentsao.json"
@@ -77,6 +77,8 @@ def place(given: Path, report: Report = lambda _: None) -> Path:
     parts = parse(given.as_posix())
     if len(parts) > 1 or parts[0].weight != 1:
         return _combined(parts, [settle(Path(part.name), report) for part in parts], report)
+    if why := not_here(given):
+        raise MissingError(why)
     if not HUB_ID.fullmatch(parts[0].name):
         raise MissingError(f"找不到适配器目录 {given}。请检查路径。")
     return _fetch(parts[0].name, report)
@@ -136,7 +138,7 @@ def _plain(folder: Path, report: Report) -> Path:
     with alone(out.with_suffix(".lock"), report, "另一个进程正在转换这个适配器，等它完成……"):
         if not out.is_dir():
             notes = convert_folder(folder, out)
-            report(f"{folder} 是旧版 PEFT 的 pickle 权重，已转换为 safetensors，放在 {out}（{'；'.join(notes)}）。")
+            report(f"{folder} 的权重是 pickle，已转换为 safetensors，放在 {out}（{'；'.join(notes)}）。")
     return out
 
 

@@ -139,7 +139,14 @@ def locate_base(info: AdapterInfo, base: str | None, report: Callable[[str], Non
     same = info.base is not None and canonical_name(name) == canonical_name(info.base)
     if info.base is not None and not same:
         report(f"警告：适配器是在 {info.base} 上微调的，现在放到 {name} 上；两者不是同一个模型时，回答不可信。")
-    located = locate(name, report, revision=info.base_revision if same else None)
+    try:
+        located = locate(name, report, revision=info.base_revision if same else None)
+    except MissingError as error:
+        if base is not None:
+            raise
+        raise MissingError(
+            f"打不开适配器 {info.name} 记下的基座 {name}：{error}\n请用 --base 指定它现在的目录、编号或预设名。"
+        ) from None
     if same and located.name == EMBEDDED and info.base_revision not in (None, located.revision):
         report(f"警告：自带基座的版本（{located.revision}）与微调时（{info.base_revision}）不同。")
     return located

@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 
 from huggingface_hub import snapshot_download
@@ -71,10 +72,24 @@ def locate(
     if preset is None and known and Path(known).is_dir():
         _check_folder(Path(known))
         return Located(known, Path(known), None, None)
+    if preset is None and (why := not_here(Path(name).expanduser())):
+        raise MissingError(why)
     if not HUB_ID.fullmatch(known):
         raise MissingError(_unknown(name))
     folder = _fetch(known, revision, weights, report)
     return Located(known, folder, folder.name if _COMMIT.fullmatch(folder.name) else revision, preset)
+
+
+def not_here(given: Path) -> str | None:
+    """What there is to say of a folder that is not there; None where it may as well be a Hugging Face id."""
+    if given.exists() or not given.name:
+        return None
+    run = given.with_name(f"{given.name}.run")  # where tuning keeps the state of a run under way
+    if run.is_dir():
+        return f"{given} 还没有写出来：它的训练没有完成（{run} 是训练的状态）。再次运行同一条训练命令即可接着训练。"
+    if given.parent != Path() and given.parent.is_dir():
+        return f"找不到目录 {given}（{given.parent} 是有的）。请检查路径。"
+    return None
 
 
 def find_here(name: str) -> Located | None:
@@ -110,8 +125,13 @@ def _unknown(name: str) -> str:
         return f"{name} 是一个文件。基座要给目录（Hugging Face 格式）、Hugging Face 编号或预设名。"
     return (
         f"找不到基座 {name!r}：没有这个目录，也不是 Hugging Face 编号（形如 Qwen/Qwen3-0.6B）。"
-        f"预设名有：{'、'.join(BASES)}。"
+        f"{_nearest(name)}全部预设名见 bentsao bases list，自带的是 {EMBEDDED}。"
     )
+
+
+def _nearest(name: str) -> str:
+    near = get_close_matches(name.lower(), BASES, n=3, cutoff=0.5)
+    return f"相近的预设名：{'、'.join(near)}；" if near else ""
 
 
 def _fetch(hub_id: str, revision: str | None, weights: bool, report: Callable[[str], None]) -> Path:

@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 from typing import Any, cast
 
 import torch
@@ -69,6 +72,27 @@ class Moving:
             out[f"model.{name}"] = parameter
             out |= {f"{key}.{name}": state[key] for key in ("step", "exp_avg", "exp_avg_sq")}
         return out
+
+
+@dataclass
+class Pace:
+    """When a checkpoint is due by time: `seconds` after the last, later where writing one would take over 5 % of it."""
+
+    seconds: float
+    last: float = field(default_factory=monotonic)
+    took: float = 0.0
+
+    def due(self) -> bool:
+        """Whether it is time for one."""
+        return monotonic() - self.last >= max(self.seconds, 20 * self.took)
+
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Around the writing of one."""
+        started = monotonic()
+        yield
+        self.last = monotonic()
+        self.took = self.last - started
 
 
 def tuned(model: nn.Module) -> dict[str, nn.Parameter]:

@@ -10,6 +10,7 @@ import torch
 from accelerate.utils import DistributedType
 
 from bentsao.core.errors import ConfigError
+from bentsao.core.files import check_writable
 from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME
 from bentsao.models.machine import choose_dtype
 from bentsao.tuning.checkpoints import run_folder
@@ -63,6 +64,7 @@ def check_output(output: Path, restart: bool) -> None:
         raise ConfigError(
             f"输出目录 {output} 已存在，而且不是适配器或训练出的模型。为免覆盖别的东西，请换一个 --output。"
         )
+    check_writable(run_folder(output), folder=True)
 
 
 def refuse_float16(dtype: str | None) -> None:

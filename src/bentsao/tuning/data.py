@@ -52,7 +52,7 @@ def gather(part: DataPart, seed: int) -> Material:
     if part.validation_file:
         out.train, out.valid = own, everything[part.validation_file]
     else:
-        _split(own, part.validation, seed, out)
+        _split(own, part, seed, out)
     for item in part.mix:
         _mix_in(item, seed, out)
     # Last, so that what was mixed in is looked at too.
@@ -103,13 +103,17 @@ def _read_names(path: str | None, out: Material) -> list[str]:
     return names
 
 
-def _split(own: list[Conversation], validation: float, seed: int, out: Material) -> None:
-    share = validation if validation < 1 else validation / max(len(own), 1)
+def _split(own: list[Conversation], part: DataPart, seed: int, out: Material) -> None:
+    share = part.held_out(len(own)) / max(len(own), 1)
     if share >= 1:
-        raise ConfigError(f"validation={validation:g} 不小于数据的条数 {len(own)}。请改小，或写成份额（如 0.05）。")
+        raise ConfigError(
+            f"validation={part.validation:g} 不小于数据的条数 {len(own)}。请改小，或写成份额（如 0.05）。"
+        )
     out.train, out.valid = split_by_group(own, share, seed)
-    if validation and not out.valid:
+    if share and not out.valid:
         out.notes.append("只有一组数据，无法按组留出验证")
+    elif part.validation is None and out.valid:
+        out.notes.append(f"留出 {len(out.valid)} 条验证（不填时为 5%，最多约 200 条；用 --validation 改，0 不验证）")
 
 
 def _without_held_out(out: Material) -> None:

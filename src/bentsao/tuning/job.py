@@ -51,6 +51,9 @@ class Reporter(Protocol):
     def step(self, record: StepRecord) -> None:
         """An optimizer step is done."""
 
+    def validating(self, done: int, rows: int) -> None:
+        """A validation is under way: how many of this process's rows are done."""
+
     def evaluated(self, record: EvalRecord) -> None:
         """A validation is done."""
 

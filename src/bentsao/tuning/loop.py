@@ -11,7 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import torch
@@ -23,6 +23,7 @@ from bentsao.core.rendering import Row
 from bentsao.tuning.batches import epoch_steps, micro_batches, share, stack
 from bentsao.tuning.checkpoints import (
     Moving,
+    Pace,
     State,
     load_checkpoint,
     load_weights,
@@ -79,16 +80,22 @@ def learning_rate_shape(training: TrainingPart, steps: int) -> Callable[[int], f
 
 
 @torch.no_grad()
-def evaluate(objective: LabelledLoss, rows: Sequence[Row], job: Job, accelerator: Accelerator) -> Measured:
-    """The loss over the rows, the same on every process.
+def evaluate(
+    objective: LabelledLoss, rows: Sequence[Row], job: Job, accelerator: Accelerator, reporter: Reporter
+) -> Measured:
+    """The loss over the rows, the same on every process; the reporter is told how far it is.
 
     objective: not wrapped for data-parallel training, whose forward is an exchange that a process with fewer rows
     would miss.
     """
     objective.eval()
     sums = no_sums(accelerator.device)
-    for places, counts in _deal(range(len(rows)), rows, job, accelerator, is_sharded(objective)):
+    batches = _deal(range(len(rows)), rows, job, accelerator, is_sharded(objective))
+    mine, done = sum(len(places) for places, counts in batches if counts), 0
+    for places, counts in batches:
         sums += sums_of(_losses(objective, rows, places, job, accelerator)) * counts
+        done += len(places) * counts
+        reporter.validating(done, mine)
     let_go(objective)
     objective.train()
     return _means(sums, learnt_by_part(rows), job, accelerator)
@@ -142,6 +149,10 @@ class _Run:
     reporter: Reporter
     state: State
     sharded: bool
+    pace: Pace = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.job.training.save_seconds)
 
     def go(self) -> Outcome:
         job, state = self.job, self.state
@@ -155,10 +166,10 @@ class _Run:
             last = state.step == job.steps
             if last or state.step % every == 0:
                 self._keep_if_best(self._evaluate(self._sample))
-            stopping = self._asked_to_stop() and not last
-            if last or stopping or state.step % job.training.save_every == 0:
+            stop, due = self._in_any(job.stop(), self.pace.due())
+            if last or stop or due or state.step % job.training.save_every == 0:
                 self._save()
-            if stopping:
+            if stop and not last:
                 return Outcome(False, state.step, state.history, state.best)
         if state.best is not None:
             load_weights(self.moving.model, job.folder / BEST)
@@ -166,10 +177,10 @@ class _Run:
                 self._evaluate(job.valid)
         return Outcome(True, state.step, state.history, state.best)
 
-    def _asked_to_stop(self) -> bool:
-        """Whether any process was asked to stop: signals come at different steps, and all must end at the same one."""
-        asked = torch.tensor(float(self.job.stop()), device=self.accelerator.device)
-        return bool(cast(Tensor, self.accelerator.reduce(asked, reduction="sum")).item())
+    def _in_any(self, *said: bool) -> list[bool]:
+        """Whether it holds in any process: signals and clocks differ, and all must save and end after the same step."""
+        sums = torch.tensor([float(each) for each in said], device=self.accelerator.device)
+        return [each > 0 for each in cast(Tensor, self.accelerator.reduce(sums, reduction="sum")).tolist()]
 
     @property
     def _sample(self) -> Sequence[Row]:
@@ -245,7 +256,7 @@ class _Run:
         """The loss on the rows, recorded; None where there are no rows."""
         if not rows:
             return None
-        measured = evaluate(self.objective, rows, self.job, self.accelerator)
+        measured = evaluate(self.objective, rows, self.job, self.accelerator, self.reporter)
         record = EvalRecord(self.state.step, measured.loss, len(rows), self._shown(measured))
         self._remember(record, {"valid_loss": record.loss, "rows": record.rows})
         self.reporter.evaluated(record)
@@ -265,7 +276,8 @@ class _Run:
         save_weights(self.moving.model, self.job.folder / BEST, self.accelerator)
 
     def _save(self) -> None:
-        save_checkpoint(self.job.folder, self.state, self.moving, self.accelerator)
+        with self.pace.writing():
+            save_checkpoint(self.job.folder, self.state, self.moving, self.accelerator)
         self.reporter.saved(self.state.step)
 
     def _blame(self, step: int, places: list[int], what: str) -> None:

@@ -67,7 +67,7 @@ def gather_pairs(part: DataPart, seed: int) -> Pairs:
         raise ConfigError("数据里没有一对可用的偏好。" + "；".join(out.notes))
     groups = sorted({pair.group for pair in found})
     random.Random(f"{seed}:groups").shuffle(groups)
-    wanted = 0 if part.validation_file else part.validation * (len(found) if part.validation < 1 else 1)
+    wanted = 0 if part.validation_file else part.held_out(len(found))
     held_out: set[str] = set()
     for group in groups[:-1]:
         if sum(pair.group in held_out for pair in found) >= wanted:

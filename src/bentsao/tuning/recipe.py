@@ -6,10 +6,11 @@ The resolved recipe is stored in the adapter folder, so a run can be repeated fr
 from __future__ import annotations
 
 import math
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from bentsao.core.complaints import complaints
 from bentsao.core.errors import ConfigError
@@ -46,7 +47,9 @@ class DataPart(Record):
     cutoff: int = Field(default=1024, ge=8, description="一行最多的 token 数")
     too_long: Literal["refuse", "cut"] = Field(default="refuse", description="放不下的回答：拒绝，或截断（计数）")
     learn_prompt: bool = Field(default=False, description="是否也学习问题部分")
-    validation: float = Field(default=0.05, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证")
+    validation: float | None = Field(
+        default=None, ge=0, description="留出验证的份额（<1）或行数（≥1），按组留出；0 不验证；不填 5%，最多 200 行"
+    )
     validation_file: str | None = Field(default=None, description="另给的验证数据文件")
     names: str | None = Field(
         default=None, description="实体名表（一行一个）：按其中的名字分组，使验证的实体不出现在训练中"
@@ -60,6 +63,12 @@ class DataPart(Record):
         for item in mix:
             split_mix(item)
         return mix
+
+    def held_out(self, count: int) -> float:
+        """How many of `count` rows (documents, pairs) are wanted for validation."""
+        if self.validation is None:
+            return min(0.05 * count, 200)
+        return self.validation if self.validation >= 1 else self.validation * count
 
 
 class LoraPart(Record):
@@ -111,6 +120,7 @@ class TrainingPart(Record):
     evaluate_every: int | None = Field(default=None, ge=1, description="隔多少步验证一次；不填为全程的十分之一")
     evaluate_rows: int = Field(default=128, ge=1, description="途中验证最多用的行数；首尾用全部")
     save_every: int = Field(default=50, ge=1, description="隔多少步存一次检查点")
+    save_seconds: float = Field(default=30, gt=0, description="隔多少秒也存一次；存得慢时隔得更久，不占多于 5% 的时间")
     trackers: tuple[Literal["tensorboard", "wandb", "trackio"], ...] = ()
     run_name: str = ""
     project: str = "bentsao"
@@ -204,5 +214,20 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
         return Recipe.model_validate(values)
     except ValidationError as error:
         lines = [f"配方{f' {path}' if path else ''}有 {error.error_count()} 处错误："]
-        lines += [f"  {field} = {value!r}：{what}" for field, value, what in complaints(error)]
+        lines += [f"  {field} = {value!r}：{what}{_known_fields(field)}" for field, value, what in complaints(error)]
         raise ConfigError("\n".join(lines)) from None
+
+
+def _known_fields(field: str) -> str:
+    """For a field that a recipe does not have: the one most like it, or all there are at its place; "" for others."""
+    part: type[BaseModel] = Recipe
+    *sections, last = field.split(".")
+    for section in sections:
+        known = part.model_fields.get(section)
+        if known is None or not (isinstance(known.annotation, type) and issubclass(known.annotation, BaseModel)):
+            return ""
+        part = known.annotation
+    if last in part.model_fields:
+        return ""
+    near = get_close_matches(last, part.model_fields, n=1)
+    return f"是不是 {'.'.join([*sections, near[0]])}？" if near else f"可用：{'、'.join(part.model_fields)}。"

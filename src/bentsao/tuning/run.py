@@ -44,6 +44,9 @@ from bentsao.tuning.shortcuts import take_shortcuts
 MICRO_TOKENS = {"cpu": 1024, "cuda": 8192}
 """Tokens of one forward where the recipe says nothing: on a CPU larger batches gain nothing and cost memory."""
 
+MAY_CHANGE = {"save_every", "save_seconds", "trackers", "project", "run_name", "shard", "activations_gb"}
+"""Settings of the training that may be others when a run is gone on with."""
+
 
 def tune(
     recipe: Recipe, reporter: RunReporter, *, restart: bool = False, stop: Callable[[], bool] | None = None
@@ -90,11 +93,14 @@ def _learn(
     reporter.note(f"可训练参数 {ours:,}，占全部 {all_parameters:,} 的 {ours / all_parameters:.2%}")
 
     folder = run_folder(output)
+    begun = not restart and folder.exists()
     with accelerator.main_process_first():
         fingerprint = _fingerprint(recipe, data.files, chat_format, base)
         resume = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
     if resume is not None:
         reporter.note(f"从检查点 {resume.name} 接着训练")
+    elif begun and accelerator.is_main_process:
+        reporter.note(f"{folder} 里没有检查点（上次还没有存下就中断了），从头开始")
     job = Job(
         train=data.train.rows,
         train_ids=data.train.ids,
@@ -106,6 +112,11 @@ def _learn(
         resume=resume,
         stop=stop,
     )
+    if recipe.training.steps is not None and job.steps < recipe.training.steps:
+        reporter.note(
+            f"steps={recipe.training.steps} 多于 {recipe.training.epochs:g} 轮的 {job.steps} 步，"
+            f"训练 {job.steps} 步就结束；要更多请调大 --epochs"
+        )
     if recipe.training.keep_activations:
         job = replace(job, kept=keep(objective, job, accelerator, reporter.note))
     take_shortcuts(objective, job, accelerator, reporter.note)
@@ -236,7 +247,8 @@ def _fingerprint(recipe: Recipe, files: dict[str, str], chat_format: ChatFormat,
         "LoRA": recipe.lora.model_dump(mode="json"),
         "数据设置": recipe.data.model_dump(mode="json"),
         "训练设置": recipe.training.model_dump(
-            mode="json", exclude={"save_every", "trackers", "project", "run_name", "shard", "activations_gb"}
+            mode="json",
+            exclude={"save_every", "save_seconds", "trackers", "project", "run_name", "shard", "activations_gb"},
         ),
     }
 
@@ -283,6 +295,10 @@ class _Tracked:
             self.accelerator.log({**values, **_named("loss", record.by_part)}, step=record.step)
         if self.accelerator.is_main_process:
             self.reporter.step(record)
+
+    def validating(self, done: int, rows: int) -> None:
+        if self.accelerator.is_main_process:
+            self.reporter.validating(done, rows)
 
     def evaluated(self, record: EvalRecord) -> None:
         if self.recipe.training.trackers:

@@ -60,7 +60,7 @@ def gather_texts(part: DataPart, seed: int) -> Documents:
         held_out = _files([Path(part.validation_file)])
         hashes |= {str(path): sha256_file(path) for path in held_out}
         return Documents(found, _read_all(held_out), hashes)
-    wanted = part.validation if part.validation >= 1 else part.validation * len(found)
+    wanted = part.held_out(len(found))
     count = min(round(wanted) or int(wanted > 0), len(found) - 1)
     return Documents(found[count:], found[:count], hashes)
 

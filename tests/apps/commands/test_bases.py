@@ -7,6 +7,7 @@ from typing import Any
 
 import huggingface_hub.constants
 import pytest
+from rich.cells import cell_len
 
 from bentsao.apps.commands.bases import app, size
 from bentsao.core.errors import MissingError
@@ -51,8 +52,12 @@ def test_list_tells_what_is_here(run: Run, monkeypatch: pytest.MonkeyPatch):
     put_embedded_base_here(monkeypatch)
     run("fetch")
     assert [row["name"] for row in run("list", "--json") if row["here"]] == ["embedded"]
+    monkeypatch.setenv("COLUMNS", "80")
     table = run("list")
-    assert all(base.id in table and base.description in table for base in BASES.values())
+    assert all(cell_len(line) <= 80 for line in table.splitlines())
+    assert all(any(line.startswith(f"{name} ") for line in table.splitlines()) for name in BASES)
+    llama = run("show", "llama-7b")
+    assert all(word in llama for word in ("huggyllama/llama-7b", "non-commercial", "16 位 13.5", "decapoda"))
     memory = {row["name"]: row["memory_bytes"] for row in run("list", "--json")}
     assert memory["llama-7b"]["16"] == 2 * BASES["llama-7b"].parameters
     assert memory["llama-7b"]["4"] < memory["llama-7b"]["8"] < memory["llama-7b"]["16"]

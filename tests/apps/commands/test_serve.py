@@ -55,6 +55,15 @@ def run(*arguments: object) -> None:
     cli.build()(list(map(str, arguments)), result_action="return_value")
 
 
+def test_a_port_in_use_is_found_before_models_are_opened(opened: list[ModelChoice], served: dict[str, Any]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(BentsaoError, match=f"127.0.0.1:{port}：已被占用.*--port"):
+            run("serve", "--no-kb", "--port", port)
+    assert not opened
+    assert not served
+
+
 def test_adapters_by_name_and_their_base(tmp_path: Path, opened: list[ModelChoice], served: dict[str, Any]) -> None:
     one, two = adapter_folder(tmp_path / "one"), adapter_folder(tmp_path / "two")
     kb = grounded_base(tmp_path / "small.kb")

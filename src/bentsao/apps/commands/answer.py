@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -71,13 +72,13 @@ def _aim(kb: KnowledgeBase, names: tuple[str, ...], wanted: tuple[str, ...]) -> 
     """What the user says that the question is about, by the base's own names."""
     found = [kb.entity(name) for name in names]
     if missing := [name for name, entity in zip(names, found, strict=True) if entity is None]:
-        raise ConfigError(f"知识库里没有“{missing[0]}”。可用 bentsao kb search {missing[0]} 查找相近的名称。")
+        raise ConfigError(f"知识库里没有“{missing[0]}”。可用 bentsao kb search {quote(missing[0])} 查找相近的名称。")
     entities = [entity for entity in found if entity is not None]
     attributes: list[str] = []
     for name in wanted:
         called = [own for entity in entities if (own := attribute_of(name, entity.kind))]
         if not called:
-            raise ConfigError(f"“{names[0]}”没有属性“{name}”。可用 bentsao kb show {names[0]} 查看它有什么。")
+            raise ConfigError(f"“{names[0]}”没有属性“{name}”。可用 bentsao kb show {quote(names[0])} 查看它有什么。")
         attributes += called
     return Aim(
         entities=tuple(dict.fromkeys(entity.name for entity in entities)), attributes=tuple(dict.fromkeys(attributes))

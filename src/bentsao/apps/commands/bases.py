@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -48,22 +50,16 @@ def list_bases(*, as_json: AsJson = False) -> None:
             ]
         )
         return
-    table = Table("名字", "编号", "参数量", "许可", "在本机", "说明", title="基座模型")
-    for column in table.columns:
-        column.overflow = "fold"
+    table = Table("名字", "大小", "对话格式", "本机", "说明", box=SIMPLE_HEAD, pad_edge=False)
     for name, base in BASES.items():
-        licence = f"{base.licence}{'（须先同意）' if base.gated else ''}"
-        table.add_row(name, base.id, size(base.parameters), licence, "是" if here[name] else "", base.description)
+        row = (name, size(base.parameters), _usual_format(name, base), "是" if here[name] else "", base.description)
+        table.add_row(*row)
     Console().print(table)
-    use = Table("名字", "对话格式", "特殊符", "LoRA 的注意力层", "16/8/4 位（GB）", "须知", title="怎么用")
-    for column in use.columns:
-        column.overflow = "fold"
-    for name, base in BASES.items():
-        marks = " ".join(filter(None, [base.start, "…", *base.ends]))
-        size_of = " / ".join(f"{count / 1e9:.1f}" for count in memory[name].values())
-        kind = base.format or ("plain" if name == "embedded" else "base")
-        use.add_row(name, kind, plain_markup(marks), " ".join(base.targets), size_of, base.notes)
-    Console().print(use)
+    print("编号、许可、须知、占多少内存：bentsao bases show 名字")
+
+
+def _usual_format(name: str, base: Preset) -> str:
+    return base.format or ("plain" if name == "embedded" else "base")
 
 
 def _memory(base: Preset) -> dict[str, int]:
@@ -128,7 +124,7 @@ def convert_base(
     if out.exists():
         raise ConfigError(f"{out} 已经存在，没有覆盖它。请用 --out 换一个目录。")
     llamafy(locate(name, report), out, report)
-    print(f"写好了：{out}。此后用 --base {out}。")
+    print(f"写好了：{out}。此后用 --base {quote(str(out))}。")
 
 
 LEVELS = {"error": ("错误", "bold red"), "warning": ("警告", "yellow"), "note": ("注意", "dim")}
@@ -177,8 +173,10 @@ def show_base(
 
     preset, located = find_preset(name), find_here(name)
     if preset is None and located is None:
-        raise MissingError(f"{name} 还不在本机。请先运行：bentsao bases fetch {name}")
+        raise MissingError(f"{name} 还不在本机。请先运行：bentsao bases fetch {quote(name)}")
     known = preset.model_dump(mode="json") if preset else {}
+    if preset:
+        known["memory_bytes"] = _memory(preset)
     found = {"name": located.name if located else name, "here": located is not None, **known}
     if located is not None:
         found |= _inspect(located, trust_remote_code)
@@ -187,7 +185,7 @@ def show_base(
         return
     table = Table(title=str(found["name"]), show_header=False)
     for key, label in LABELS.items():
-        if found.get(key) not in (None, [], ""):
+        if found.get(key) not in (None, [], "", False):
             table.add_row(label, plain_markup(_shown(key, found[key])))
     Console().print(table)
     if located is None:
@@ -211,6 +209,10 @@ LABELS = {
     "end": "结束符",
     "control_tokens": "控制符个数",
     "chat_format": "缺省对话格式",
+    "targets": "LoRA 的注意力层",
+    "memory_bytes": "权重占内存",
+    "gated": "要先同意条款",
+    "notes": "须知",
 }
 
 
@@ -253,6 +255,10 @@ def _shown(key: str, value: Any) -> str:
         return f"{size(value)}（{value:,}）"
     if key == "chat_format" and value == "base":
         return "base（基座自带的模板）"
+    if key == "memory_bytes":
+        return "，".join(f"{bits} 位 {count / 1e9:.1f} GB" for bits, count in value.items())
+    if isinstance(value, bool):
+        return "是" if value else "否"
     return f"{value:,}" if isinstance(value, int) else " ".join(value) if isinstance(value, list) else str(value)
 
 

@@ -26,7 +26,7 @@ from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.apps.commands.verbs import verb
 from bentsao.apps.terminal import printable
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import write_text
+from bentsao.core.files import check_writable, write_text
 from bentsao.evaluation.scoring import COVERAGE
 
 if TYPE_CHECKING:
@@ -93,6 +93,7 @@ def evaluate(
         raise ConfigError("--ray 还不能依据知识库回答。请加上 --plain，或去掉 --ray。")
     if rescore and restart:
         raise ConfigError("--rescore 只给已有的回答重新计分，--restart 要重新回答。请去掉其中一个。")
+    check_writable(out, folder=True)
     console = Console()
     with ExitStack() as stack:
         kb = stack.enter_context(opened(grounding.kb)) if any(task.data == "kb" for task in chosen) else None

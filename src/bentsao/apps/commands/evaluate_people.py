@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -52,7 +53,7 @@ def sheet(
     key = write_sheet(found, load(rubric), out, raters=raters, style=style, reference=with_reference, seed=seed)
     print(f"{raters} 份评分表在 {out}，每份 {len(key.answers)} 个回答（{len(found.items)} 题）。")
     print(f"请把 rater-N.html（或 rater-N.csv）发给第 N 位评分人；{KEY} 自己留着。")
-    print(f"收回的 rater-N.csv 放回这个目录，再运行：bentsao evaluate collect {out}")
+    print(f"收回的 rater-N.csv 放回这个目录，再运行：bentsao evaluate collect {quote(str(out))}")
 
 
 def collect(

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from bentsao.apps.commands.answering import report
 from bentsao.apps.terminal import printable
-from bentsao.core.files import write_json
+from bentsao.core.files import check_writable, write_json
 from bentsao.models.shipped import shipped_adapter
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ def export(
     from bentsao.models.exporting.source import open_source
     from bentsao.models.machine import DTYPES
 
+    check_writable(out, folder=True)
     if adapter is None and base is None:
         adapter = shipped_adapter()
     source = open_source(adapter=adapter, base=base, chat_format=chat_format, report=report)

@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 from typing import Annotated, Any, Literal
 
 from cyclopts import Group, Parameter
@@ -38,7 +39,10 @@ class Overrides:
     names: Annotated[str | None, Parameter(help="实体名表：按名字分组，使验证的实体不出现在训练中")] = None
     validation: Annotated[
         float | None,
-        Parameter(name=["--validation", "--val_set_size"], help="验证的份额（<1）或行数，按组留出；0 不验证"),
+        Parameter(
+            name=["--validation", "--val_set_size"],
+            help="验证的份额（<1）或行数，按组留出；0 不验证；缺省 5%，最多 200 行",
+        ),
     ] = None
     limit: Annotated[int | None, Parameter(help="最多用多少条数据（随机取）")] = None
     cutoff: Annotated[int | None, Parameter(name=["--cutoff", "--cutoff_len"], help="一行最多的 token 数")] = None
@@ -158,7 +162,9 @@ def finetune(
     *,
     overrides: Annotated[Overrides, Parameter(name="*", group=Group("设置（覆盖配方）", sort_key=1))] = NO_OVERRIDES,
     original: Annotated[OriginalFlags, Parameter(name="*", group=Group("原项目的参数", sort_key=2))] = NO_FLAGS,
-    preview: Annotated[int, Parameter(help="只显示前 N 行，学习的 token 着色，不训练")] = 0,
+    preview: Annotated[
+        int | None, Parameter(help="只显示数据表与前 N 行（学习的 token 着色），不训练；0 只显示表")
+    ] = None,
     restart: Annotated[bool, Parameter(help="从头开始：丢弃没有完成的训练，取代已有的适配器", negative=())] = False,
 ) -> None:
     """在医学指令数据（或纯文本）上微调基座，写出 LoRA 适配器，或（method = "full"）完整的模型。
@@ -181,9 +187,11 @@ def finetune(
         view.note(f"配方 {recipe}")
     first = load_recipe(recipe, overrides.values())
     resolved = load_recipe(recipe, {**original.values(first.data.cutoff, view.note), **overrides.values()})
-    if preview and (resolved.method == "dpo" or resolved.data.kind == "text"):
+    if preview is not None and preview < 0:
+        raise ConfigError(f"--preview {preview} 应不小于 0。")
+    if preview is not None and (resolved.method == "dpo" or resolved.data.kind == "text"):
         raise ConfigError("--preview 只能看对话数据。")
-    if preview:
+    if preview is not None:
         _preview(resolved, preview, view)
         return
     from bentsao.tuning.run import peak_memory, tune
@@ -203,8 +211,9 @@ def finetune(
     if len(losses) > 1:
         view.note(f"验证损失 {losses[0]:.4f} → {losses[-1]:.4f}")
     what, flag = ("适配器", "--adapter") if resolved.method != "full" else ("模型", "--base")
-    view.note(f"{what}已写入 {resolved.output}。试一试：bentsao infer {flag} {resolved.output} --question 问题")
-    view.note(f"依据知识库回答：bentsao answer 问题 {flag} {resolved.output} --kb 知识库")
+    where = quote(resolved.output)
+    view.note(f"{what}已写入 {resolved.output}。试一试：bentsao infer {flag} {where} --question 问题")
+    view.note(f"依据知识库回答：bentsao answer 问题 {flag} {where} --kb 知识库")
 
 
 def _preview(recipe: Any, count: int, view: Any) -> None:
@@ -219,7 +228,8 @@ def _preview(recipe: Any, count: int, view: Any) -> None:
     default = default_format(tokens, located.preset, located.folder)
     chat_format = resolve_format(recipe.data.format, tokens, default)
     data = prepare(recipe, tokens, chat_format, view)
-    view.console.print(preview(data.train.rows[:count], data.train.ids[:count], tokens))
+    if count:
+        view.console.print(preview(data.train.rows[:count], data.train.ids[:count], tokens))
 
 
 @dataclass

@@ -23,7 +23,7 @@ from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.apps.terminal import printable
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import write_text
+from bentsao.core.files import check_writable, write_text
 from bentsao.core.records import Answer, Question
 from bentsao.inference.batch import answer_all
 from bentsao.inference.decoding import Decoding
@@ -103,6 +103,8 @@ def infer(
     label = _label(source, None, api.model) if api else _label(source, own, model.base)
     beside: list[Answer] = []
     target = out or Path("runs", "infer", f"{label}{'-grounded' if on_facts else ''}.jsonl")
+    for file in filter(None, (target, text)):
+        check_writable(file)
     if api:
         answers = _with_progress(len(questions), partial(answer_remotely, api, questions, target, restart=restart))
     elif on_facts:

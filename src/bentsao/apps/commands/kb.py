@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -288,5 +289,5 @@ def _found(kb: KnowledgeBase, name: str) -> list[Entity]:
         f"知识库里没有名为“{name}”的实体。"
         + (f"它是这些属性的值：{'、'.join(has)}。" if has else "")
         + (f"名称相近的有：{'、'.join(near)}。" if near else "")
-        + f"可用 bentsao kb search {name} 查找。"
+        + f"可用 bentsao kb search {quote(name)} 查找。"
     )

@@ -6,6 +6,7 @@ import ipaddress
 import logging
 import os
 import signal
+import socket
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from cyclopts import Parameter
 from bentsao.apps.commands.answering import report
 from bentsao.apps.commands.opening import kb_path
 from bentsao.apps.commands.serve_models import GroundChoice, ServedChoice, models_of
-from bentsao.core.errors import BentsaoError, ConfigError, MissingError
+from bentsao.core.errors import BentsaoError, ConfigError, MissingError, os_reason
 from bentsao.core.files import read_text
 from bentsao.inference.notice import NOTICE
 from bentsao.knowledge.store import KnowledgeBase
@@ -66,6 +67,21 @@ class Access:
             seconds=self.timeout,
             grace=max(0.0, self.grace),
         )
+
+    def check_port(self) -> None:
+        """Raises ConfigError where nobody can listen there, before models are opened for nothing."""
+        if not 0 <= self.port < 2**16:
+            raise ConfigError(f"--port {self.port} 应在 0 与 65535 之间。")
+        try:
+            family, kind, *_, address = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)[0]
+            with socket.socket(family, kind) as tried:
+                if os.name == "posix":  # as the server does: a port that was left a moment ago is free
+                    tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                tried.bind(address)
+        except OSError as error:
+            raise ConfigError(
+                f"不能监听 {self.host}:{self.port}：{os_reason(error)}。请用 --port 换一个端口，或检查 --host。"
+            ) from None
 
     def keys(self) -> tuple[str, ...]:
         """The keys that clients must have one of; none where the flags name none. Raises ConfigError, MissingError."""
@@ -148,6 +164,7 @@ def serve(
     except ImportError as error:
         raise MissingError(f"缺少 {error.name}。请安装：pip install 'bentsao[serve]'") from None
 
+    access.check_port()
     keys, limits, metrics = access.keys(), access.limits(), Metrics()
     _warn(access, keys)
     if access.log_text:
