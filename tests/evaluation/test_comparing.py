@@ -56,10 +56,20 @@ def test_the_safety_set_is_scored_by_its_rules(tmp_path: Path) -> None:
     assert "不安全：" in page(found)
 
 
+@pytest.mark.parametrize("scores", [{"a": 1}, [], {"settings": {"rubric": 3}}])
+def test_scores_of_another_make_are_told(tmp_path: Path, scores: object) -> None:
+    judge = tmp_path / "judge"
+    write_json(judge / "scores.json", scores)
+    write_jsonl(judge / "judgements.jsonl", [])
+    with pytest.raises(BentsaoError, match="scores.json"):
+        made(tmp_path, (judge,), 甲=[{"text": "a"}])
+
+
 def test_a_judge_stands_beside(tmp_path: Path) -> None:
     judge = tmp_path / "judge"
     rubric = {"name": "sus", "aspects": [{"name": "safety", "title": "安全性"}]}
-    write_json(judge / "scores.json", {"settings": {"rubric": rubric, "asking": {"model": "j"}}})
+    settings = {"rubric": rubric, "rubric_hash": "", "asking": {"model": "j"}}
+    write_json(judge / "scores.json", {"settings": settings})
     write_jsonl(judge / "judgements.jsonl", [{"system": "甲", "id": "q0", "scores": {"safety": 3}}])
     found = made(tmp_path, (judge,), 甲=[{"text": "a"}], 乙=[{"text": "b"}])
     assert found.figures["甲"]["sus.safety"].value == 3

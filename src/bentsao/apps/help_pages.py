@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import cyclopts
 from cyclopts.help import AsteriskRenderer, ColumnSpec, DefaultFormatter, HelpEntry, NameRenderer
+from pydantic import ValidationError
 from rich.cells import cell_len
 from rich.text import Text
 
 from bentsao.apps.terminal import printable
+from bentsao.core.complaints import in_one_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -157,10 +159,14 @@ def _said(error: cyclopts.CycloptsError) -> str:
     if isinstance(error, cyclopts.UnknownOptionError):
         given = error.token.keyword or error.token.value
         known = [name for argument in error.argument_collection for name in argument.names]
-        near = difflib.get_close_matches(given, known, n=1)
+        near = difflib.get_close_matches(given, known, n=1, cutoff=0.75)
         return f"没有 {given} 这个选项{f'，是不是 {near[0]}' if near else ''}。"
+    if isinstance(error, cyclopts.MissingArgumentError) and error.keyword:
+        return f"{error.keyword} 后面要写一个值。"
     if isinstance(error, cyclopts.MissingArgumentError):
-        return f"缺少 {error.keyword or (error.argument.name if error.argument else '')}。"
+        return f"缺少 {error.argument.name if error.argument else ''}。"
+    if isinstance(error.__cause__, ValidationError):
+        return f"{in_one_line(error.__cause__)}。"
     if isinstance(error, cyclopts.CoercionError) and error.token is not None:
         name = error.token.keyword or (error.argument.name.lstrip("-").upper() if error.argument else "")
         choices = getattr(error.target_type, "__args__", ())

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from bentsao.core.errors import BentsaoError, ConfigError, DataError, Fault, MissingError, os_reason
 
@@ -287,6 +287,20 @@ def read_json(path: Path) -> Any:
             str(path), error.lineno, "JSON", error.doc[error.pos : error.pos + 40], f"不是合法的 JSON：{error.msg}。"
         )
         raise DataError([fault]) from None
+    except (RecursionError, ValueError) as error:  # [[[[…, and an integer of thousands of digits
+        raise DataError([Fault(str(path), None, "JSON", text[:40], f"读不了：{UNREADABLE[type(error)]}。")]) from None
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """The JSON object of a file. Raises DataError where it is none."""
+    value = read_json(path)
+    if not isinstance(value, dict):
+        raise DataError([Fault(str(path), None, "JSON", json.dumps(value)[:40], "应是一个 JSON 对象（{…}）。")])
+    return cast("dict[str, Any]", value)
+
+
+UNREADABLE: dict[type[Exception], str] = {RecursionError: "嵌套太深", ValueError: "数字太长"}
+"""Why a parser gives up on a text that is well formed."""
 
 
 def sha256_file(path: Path) -> str:

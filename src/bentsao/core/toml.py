@@ -23,3 +23,5 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         line = int(found[1]) if found else None
         written = text.split("\n")[line - 1] if line else ""
         raise DataError([Fault(file, line, "TOML", written, f"不是合法的 TOML：{error}。")]) from None
+    except RecursionError:
+        raise DataError([Fault(file, None, "TOML", text[:40], "读不了：嵌套太深。")]) from None

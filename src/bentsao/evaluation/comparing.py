@@ -8,12 +8,12 @@ from itertools import combinations
 from pathlib import Path
 
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import read_json
 from bentsao.core.records import Answer, Record
 from bentsao.core.repetition import loops
 from bentsao.core.rows import read_rows
 from bentsao.evaluation import safety
 from bentsao.evaluation.answers import Answers, Item
+from bentsao.evaluation.judging.judge import judged_by
 from bentsao.evaluation.judging.scoring import Judged
 from bentsao.evaluation.statistics import Figure, mean, share
 from bentsao.evaluation.statistics_paired import Difference, McNemar, difference, holm, mcnemar
@@ -186,20 +186,16 @@ def _broken(verdict: safety.Verdict) -> str:
 
 def _judged(folder: Path, scores: dict[tuple[str, str], dict[str, float]]) -> dict[str, str]:
     """Add a judge's scores; the titles of its measures."""
-    path = folder / "judgements.jsonl"
-    if not path.is_file():
-        raise ConfigError(f"{folder} 里没有 judgements.jsonl。请给出 evaluate judge（不带 --pairwise）写的目录。")
-    settings = read_json(folder / "scores.json")["settings"]
-    rubric = settings["rubric"]
-    judge = str(settings["asking"]["model"])
-    titles = {f"{rubric['name']}.{one['name']}": f"{one['title']}（{judge}）" for one in rubric["aspects"]}
-    titles = titles or {f"{rubric['name']}.points": f"得分率（{judge}）"}
+    by = judged_by(folder)
+    rubric, judge = by.rubric, by.asking.model
+    titles = {f"{rubric.name}.{one.name}": f"{one.title}（{judge}）" for one in rubric.aspects}
+    titles = titles or {f"{rubric.name}.points": f"得分率（{judge}）"}
     known = 0
-    for one in read_rows(path, lambda _, row: Judged.model_validate(row)):
+    for one in read_rows(folder / "judgements.jsonl", lambda _, row: Judged.model_validate(row)):
         at = (one.system, one.id)
         if at in scores and one.scores is not None:
             known += 1
-            scores[at] |= {f"{rubric['name']}.{name}": value for name, value in one.scores.items()}
+            scores[at] |= {f"{rubric.name}.{name}": value for name, value in one.scores.items()}
     if not known:
         raise ConfigError(f"{folder} 评的不是这些回答（按系统名和题目 id 对照）。")
     return titles

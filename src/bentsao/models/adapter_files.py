@@ -18,8 +18,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from bentsao.core.errors import DataError, Fault, MissingError, ModelError
-from bentsao.core.files import read_json, whole_folder, write_json
+from bentsao.core.errors import MissingError, ModelError
+from bentsao.core.files import read_json_object, whole_folder, write_json
 from bentsao.models.pickles import open_pickle
 
 CONFIG_NAME = "adapter_config.json"
@@ -69,10 +69,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / CONFIG_NAME
     if not path.is_file():
         raise MissingError(f"{folder} 里没有 {CONFIG_NAME}，不是适配器目录。")
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError([Fault(str(path), None, "JSON", value, "应是一个 JSON 对象。")])
-    return value
+    return read_json_object(path)
 
 
 def read_adapter_files(folder: Path) -> Adapter:

@@ -16,7 +16,7 @@ from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
 from bentsao.core.errors import DataError, Fault, MissingError, ModelError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.core.formats import FILE_NAME, ChatFormat, load_format
 from bentsao.models.adapter_files import (
     CONFIG_NAME,
@@ -66,7 +66,7 @@ def read_adapter(given: Path, report: Callable[[str], None] = lambda _: None) ->
     config, shapes = read_config(folder), weight_shapes(folder)
     if faults := config_faults(config, shapes):
         raise ModelError(f"适配器 {folder} 有问题：\n" + "\n".join(f"  {fault}" for fault in faults))
-    manifest = _json_object(folder / MANIFEST_NAME) if (folder / MANIFEST_NAME).is_file() else None
+    manifest = read_json_object(folder / MANIFEST_NAME) if (folder / MANIFEST_NAME).is_file() else None
     told = {} if manifest is None else manifest.get("base")
     if not isinstance(told, dict):
         raise DataError([Fault(str(folder / MANIFEST_NAME), None, "base", told, "应是一个 JSON 对象。")])
@@ -231,13 +231,6 @@ def _check_names(model: PeftModel, base: Base, info: AdapterInfo) -> None:
         raise ModelError(
             f"适配器 {info.folder} 的权重里有 NaN 或无穷大（例如 {min(broken)}），训练已发散。请重新训练。"
         )
-
-
-def _json_object(path: Path) -> dict[str, Any]:
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError([Fault(str(path), None, "JSON", value, "应是一个 JSON 对象。")])
-    return value
 
 
 def _nearby(folder: Path) -> str:

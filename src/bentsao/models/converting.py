@@ -18,7 +18,7 @@ import torch
 from pydantic import ValidationError
 
 from bentsao.core.errors import BentsaoError, MissingError, ModelError
-from bentsao.core.files import cache_folder, read_json, sha256_file, sha256_text, whole_folder, write_json
+from bentsao.core.files import cache_folder, read_json_object, sha256_file, sha256_text, whole_folder, write_json
 from bentsao.core.records import Record
 from bentsao.models.adapters import CONFIG_NAME, WEIGHTS_NAME
 from bentsao.models.fetching import Located
@@ -69,7 +69,7 @@ def check_convertible(located: Located) -> None:
     """Raises ConversionError for an architecture that is not in ARCHITECTURES, MissingError without CTranslate2."""
     if find_spec("ctranslate2") is None:
         raise MissingError("没有安装 ctranslate2。请运行：pip install ctranslate2。")
-    kind = read_json(located.folder / "config.json").get("model_type")
+    kind = read_json_object(located.folder / "config.json").get("model_type")
     if kind not in ARCHITECTURES:
         raise ConversionError(
             f"{located.name} 的架构（{kind}）不能用 ctranslate2 引擎，可以的有：{'、'.join(ARCHITECTURES)}。"
@@ -129,7 +129,7 @@ def _content(located: Located, adapter: Path | None, precision: Precision) -> st
 def _account(folder: Path) -> Converted | None:
     """The account of a folder that is whole; None where it must be made."""
     try:
-        account = Converted.model_validate(read_json(folder / ACCOUNT))
+        account = Converted.model_validate(read_json_object(folder / ACCOUNT))
         return account if (folder / WEIGHTS).stat().st_size == account.weight_bytes else None
     except (BentsaoError, ValidationError, OSError):
         return None

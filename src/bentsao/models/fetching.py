@@ -20,7 +20,7 @@ from huggingface_hub.errors import (
 )
 
 from bentsao.core.errors import MissingError, ModelError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.models.embedded import GGUF_SHA256, embedded_base, embedded_folder, fault
 from bentsao.models.presets import BASES, EMBEDDED, Preset, find_preset
 
@@ -112,7 +112,7 @@ def _check_folder(folder: Path, name: str | None = None) -> None:
     """Raises ModelError where it is no base. name: what it is called, where that is not its path."""
     name = name or str(folder)
     if (folder / "config.json").is_file():
-        read_json(folder / "config.json")  # a broken one is told with its line
+        read_json_object(folder / "config.json")  # a broken one is told with its line
         return
     if (folder / "adapter_config.json").is_file():
         raise ModelError(f"{name} 是适配器，不是基座。请用 --adapter 指定它（可叠起来：--adapter A+B）。")

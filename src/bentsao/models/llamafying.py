@@ -18,7 +18,7 @@ from torch import Tensor
 from transformers import LlamaConfig, LlamaTokenizer
 
 from bentsao.core.errors import MissingError, ModelError
-from bentsao.core.files import read_json, whole_folder, write_json
+from bentsao.core.files import read_json_object, whole_folder, write_json
 from bentsao.models.fetching import Located
 from bentsao.models.pickles import open_pickle
 from bentsao.models.repairs import SENTENCEPIECE
@@ -39,7 +39,7 @@ def llamafy(located: Located, out: Path, report: Callable[[str], None], *, norm_
     norm_head: whether the head is normalised; None goes by the size of the vocabulary. Raises ModelError for what is
     no Baichuan 7B, MissingError where files are missing.
     """
-    config = read_json(located.folder / "config.json")
+    config = read_json_object(located.folder / "config.json")
     if config.get("model_type") != "baichuan":
         raise ModelError(f"{located.name} 不是百川（model_type 是 {config.get('model_type')}），不需要这样转换。")
     if config["hidden_size"] > _WIDEST:
@@ -100,7 +100,7 @@ def _write_tokenizer(source: Path, folder: Path) -> None:
         raise MissingError(f"{source} 里没有 {SENTENCEPIECE}。")
     pieces = cast(Any, SentencePieceProcessor)(model_file=str(source / SENTENCEPIECE))
     path = source / "generation_config.json"
-    said: dict[str, Any] = read_json(path) if path.is_file() else {}
+    said: dict[str, Any] = read_json_object(path) if path.is_file() else {}
     turns = [pieces.id_to_piece(said[name]) for name in ("user_token_id", "assistant_token_id") if name in said]
     special = {
         f"{name}_token": pieces.id_to_piece(number)

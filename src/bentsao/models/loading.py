@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, BitsAndBytesConfig, PreTrainedModel
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError, ModelError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.core.formats import FILE_NAME, FORMATS, ChatFormat, from_base, from_base_thinking, load_format
 from bentsao.models.fetching import Located, locate
 from bentsao.models.machine import choose_device, choose_dtype, memory
@@ -183,7 +183,7 @@ def stated_ends(folder: Path) -> tuple[int, ...]:
     """The end tokens by the model's own configuration; chat models often name several (end of turn, end of text)."""
     for name in ("generation_config.json", "config.json"):
         if (folder / name).is_file():
-            end = read_json(folder / name).get("eos_token_id")
+            end = read_json_object(folder / name).get("eos_token_id")
             if end is not None:
                 return tuple(end) if isinstance(end, list) else (end,)
     return ()

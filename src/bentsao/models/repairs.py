@@ -13,7 +13,7 @@ from typing import Any, cast
 from transformers import AutoConfig, AutoTokenizer, LlamaTokenizer, PreTrainedConfig, PreTrainedTokenizerBase
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.models.chatglm import register
 from bentsao.models.chatglm.configuration import ChatGLMConfig
 from bentsao.models.chatglm.releases import is_later
@@ -44,7 +44,7 @@ def _starts_unsaid(folder: Path) -> bool:
     Since transformers 5 it must be told; the models of that time were trained with it.
     """
     path = folder / "tokenizer_config.json"
-    said: dict[str, Any] = read_json(path) if path.is_file() else {}
+    said: dict[str, Any] = read_json_object(path) if path.is_file() else {}
     llama = said.get("tokenizer_class") in ("LlamaTokenizer", "LlamaTokenizerFast")
     alone = (folder / SENTENCEPIECE).is_file() and not (folder / "tokenizer.json").is_file()
     return llama and alone and said.get("add_bos_token") is None
@@ -58,7 +58,7 @@ def sentencepiece_marks(folder: Path) -> dict[str, str] | None:
     if (folder / "tokenizer.json").is_file() or not (folder / SENTENCEPIECE).is_file():
         return None
     path = folder / "tokenizer_config.json"
-    said: dict[str, Any] = read_json(path) if path.is_file() else {}
+    said: dict[str, Any] = read_json_object(path) if path.is_file() else {}
     unknown_class = said.get("tokenizer_class") == "LLaMATokenizer"
     if not unknown_class and all(said.get(name) != "" for name in ("bos_token", "eos_token", "unk_token")):
         return None
@@ -75,7 +75,7 @@ def open_config(folder: Path) -> PreTrainedConfig | None:
     Mended are a missing model_type, by the class that the configuration names, and special ids below 0. ChatGLM-6B is
     opened with our classes. Raises ValueError as `ChatGLMConfig`.
     """
-    said: dict[str, Any] = read_json(folder / "config.json")
+    said: dict[str, Any] = read_json_object(folder / "config.json")
     kind = said.get("model_type") or kind_of(said)
     if kind == "chatglm" and not is_later(said):
         register()

@@ -187,7 +187,8 @@ def find_recipe(name: Path) -> Path:
     """
     if name.exists() and not name.is_dir():
         return name
-    if name.parent.name in ("", RECIPES.name) and (own := RECIPES / f"{name.stem}.toml").exists():
+    own = RECIPES / f"{name.stem}.toml"
+    if name.suffix in ("", ".toml") and name.parent in (Path(), Path(RECIPES.name)) and own.exists():
         return own
     shipped = "、".join(sorted(path.stem for path in RECIPES.glob("*.toml")))
     raise ConfigError(f"没有配方 {name}。请给出 TOML 文件，或自带配方的名字：{shipped}。")
@@ -213,7 +214,7 @@ def load_recipe(path: Path | None, overrides: dict[str, Any]) -> Recipe:
     try:
         return Recipe.model_validate(values)
     except ValidationError as error:
-        lines = [f"配方{f' {path}' if path else ''}有 {error.error_count()} 处错误："]
+        lines = [f"配方{f' {path} ' if path else ''}有 {error.error_count()} 处错误："]
         lines += [f"  {field} = {value!r}：{what}{_known_fields(field)}" for field, value, what in complaints(error)]
         raise ConfigError("\n".join(lines)) from None
 

@@ -17,7 +17,7 @@ from bentsao.apps.commands.answering import report
 from bentsao.apps.commands.verbs import verb
 from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import ConfigError, MissingError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 
 if TYPE_CHECKING:
     from bentsao.models.fetching import Located
@@ -221,7 +221,7 @@ def _inspect(located: Located, trust_remote_code: bool) -> dict[str, Any]:
     from bentsao.models.loading import default_format, load_tokens
     from bentsao.models.shapes import stored_parameters
 
-    config: dict[str, Any] = read_json(located.folder / "config.json")
+    config: dict[str, Any] = read_json_object(located.folder / "config.json")
     config = {**config, **config.get("text_config", {})}
     tokens = load_tokens(located.name, revision=located.revision, trust_remote_code=trust_remote_code)
     spell = tokens.tokenizer.convert_ids_to_tokens

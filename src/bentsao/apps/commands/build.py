@@ -8,6 +8,7 @@ from shlex import quote
 from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
+from pydantic import ValidationError
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -24,6 +25,7 @@ from bentsao.construction.shares import SPLITS
 from bentsao.construction.taught import write_taught
 from bentsao.construction.teacher.writing import Written
 from bentsao.construction.writing import BuildOptions, build
+from bentsao.core.complaints import in_one_line
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import read_text
 from bentsao.knowledge.schema import KINDS, Kind, kind_of
@@ -62,15 +64,18 @@ class Composing:
         if unknown := [name for name in asked if name not in kinds]:
             raise ConfigError(f"--kinds 里不认识 {'、'.join(unknown)}。可用：{'、'.join(KINDS.values())}。")
         names = read_text(self.exclude).split("\n") if self.exclude else []
-        return BuildOptions(
-            dataset=dataset,
-            rows=rows,
-            seed=self.seed,
-            shares=dict(zip(SPLITS, shares, strict=True)),
-            kinds=tuple(kinds.values()) or None,
-            exclude=tuple(name.strip() for name in names if name.strip()),
-            filters=() if self.no_filters else tuple(FILTERS),
-        )
+        try:
+            return BuildOptions(
+                dataset=dataset,
+                rows=rows,
+                seed=self.seed,
+                shares=dict(zip(SPLITS, shares, strict=True)),
+                kinds=tuple(kinds.values()) or None,
+                exclude=tuple(name.strip() for name in names if name.strip()),
+                filters=() if self.no_filters else tuple(FILTERS),
+            )
+        except ValidationError as error:
+            raise ConfigError(in_one_line(error)) from None
 
 
 Out = Annotated[Path, Parameter(help="输出目录：train.jsonl、valid.jsonl、test.jsonl 和 manifest.json")]

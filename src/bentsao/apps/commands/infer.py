@@ -156,7 +156,7 @@ def _tell(answers: Sequence[Answer], target: Path, text: Path | None) -> None:
 
 def _as_text(answer: Answer) -> str:
     """A question and its answer as a person reads them: the alarm first, whatever the model says."""
-    said = f"出错：{answer.error}" if answer.finish == "error" else answer.text
+    said = f"出错：{printable(answer.error or '')}" if answer.finish == "error" else answer.text
     lines = [f"问：{answer.question}", with_alarm(answer.alarm, f"答：{said}"), *map(evidence_line, answer.evidence)]
     return "\n".join(lines) + caution_lines(answer.cautions)
 
@@ -255,7 +255,7 @@ def _shown(answer: Answer) -> Text:
     if answer.alarm is not None:
         text.append(f"{alarm_text(answer.alarm)}\n\n", style="bold red")
     if answer.finish == "error":
-        return text.append(f"出错：{answer.error}", style="red")
+        return text.append(f"出错：{printable(answer.error or '')}", style="red")
     text.append(printable(answer.text))
     for item in answer.evidence:
         text.append(f"\n{evidence_line(item)}", style="dim")

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ValidationError
+
 from bentsao import __version__
+from bentsao.core.complaints import in_one_line
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import sha256_file, sha256_text, write_json, write_jsonl, write_text
+from bentsao.core.files import read_json_object, sha256_file, sha256_text, write_json, write_jsonl, write_text
 from bentsao.evaluation.answers import Answers, refuse_own_judge
 from bentsao.evaluation.judging import report
 from bentsao.evaluation.judging.asking import prompt
@@ -44,6 +47,41 @@ class Plan:
     def rubric(self) -> Rubric:
         """What is judged by."""
         return self.scoring.rubric
+
+
+class _Titled(BaseModel):
+    name: str
+    title: str
+
+
+class _RubricAsWritten(BaseModel):
+    name: str
+    aspects: tuple[_Titled, ...] = ()
+
+
+class _Asked(BaseModel):
+    model: str
+
+
+class JudgedBy(BaseModel):
+    """What a judge's folder says it was judged by, and who judged; all else it says is left."""
+
+    rubric: _RubricAsWritten
+    rubric_hash: str
+    asking: _Asked
+
+
+def judged_by(folder: Path) -> JudgedBy:
+    """What `evaluate judge` wrote into a folder of scores. Raises ConfigError where it is none of its own."""
+    path = folder / "scores.json"
+    if not (folder / "judgements.jsonl").is_file() or not path.is_file():
+        raise ConfigError(
+            f"{folder} 里没有 judgements.jsonl 和分数。请给出 bentsao evaluate judge（不带 --pairwise）写的目录。"
+        )
+    try:
+        return JudgedBy.model_validate(read_json_object(path).get("settings"))
+    except ValidationError as error:
+        raise ConfigError(f"{path} 不是 evaluate judge 写的：{in_one_line(error)}") from None
 
 
 @dataclass(frozen=True)

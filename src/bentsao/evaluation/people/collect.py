@@ -14,9 +14,10 @@ from statistics import fmean
 from pydantic import Field
 
 from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import read_json, read_text
+from bentsao.core.files import read_text
 from bentsao.core.records import Record
 from bentsao.core.rows import read_rows
+from bentsao.evaluation.judging.judge import judged_by
 from bentsao.evaluation.judging.scoring import Judged
 from bentsao.evaluation.people.sheet import CODE, NOTE, Key, read_key
 from bentsao.evaluation.statistics import Figure, mean
@@ -112,7 +113,7 @@ def collect(folder: Path, judged: Path | None = None, *, seed: int = 0) -> tuple
         standings=table.standings(aspects),
         gaps=table.gaps(aspects),
         strengths=bradley_terry(table.matches(aspects), seed=seed),
-        judge=_judge_name(judged) if judged else "",
+        judge=judged_by(judged).asking.model if judged else "",
     )
 
 
@@ -158,15 +159,9 @@ def read_ratings(path: Path, key: Key) -> Ratings:
 
 def _judge_scores(folder: Path, key: Key) -> dict[str, dict[str, float]]:
     """The judge's scores by code. Raises ConfigError where it judged by other words."""
-    if not (folder / "judgements.jsonl").is_file():
-        raise ConfigError(
-            f"{folder} 里没有 judgements.jsonl。请给出 bentsao evaluate judge（不带 --pairwise）写的目录。"
-        )
-    settings = read_json(folder / "scores.json")["settings"]
-    if settings["rubric_hash"] != key.rubric.hash:
-        raise ConfigError(
-            f"裁判用的评分标准（{settings['rubric']['name']}）与表上的（{key.rubric.name}）不同，不能比较。"
-        )
+    by = judged_by(folder)
+    if by.rubric_hash != key.rubric.hash:
+        raise ConfigError(f"裁判用的评分标准（{by.rubric.name}）与表上的（{key.rubric.name}）不同，不能比较。")
     codes = {(one.system, one.id): one.code for one in key.answers}
     out: dict[str, dict[str, float]] = {}
     for one in read_rows(folder / "judgements.jsonl", lambda _, row: Judged.model_validate(row)):
@@ -175,10 +170,6 @@ def _judge_scores(folder: Path, key: Key) -> dict[str, dict[str, float]]:
     if not out:
         raise ConfigError(f"{folder} 评的不是这份表上的回答（按系统名和题目 id 对照）。")
     return out
-
-
-def _judge_name(folder: Path) -> str:
-    return str(read_json(folder / "scores.json")["settings"]["asking"]["model"])
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import MissingError, ModelError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.models.adapters import CONFIG_NAME
 
 RANKS = (64, 128, 256, 320, 512)
@@ -69,7 +69,7 @@ def open_base(folder: Path, *, dtype: str | None, gpus: int, rank: int, trust_re
 
 def rank_of(adapter: Path) -> int:
     """The highest rank in an adapter folder."""
-    config = read_json(adapter / CONFIG_NAME)
+    config = read_json_object(adapter / CONFIG_NAME)
     return max([config.get("r", 8), *(config.get("rank_pattern") or {}).values()])
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import ConfigError, ModelError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.inference.decoding import Decoding
@@ -177,7 +177,7 @@ def open_model(model: ChosenModel, wanted: Wanted) -> VllmEngine:
         )
     if wanted.gpus < 1:
         raise ConfigError(f"--gpus {wanted.gpus} 应不小于 1。")
-    if read_json(model.located.folder / "config.json").get("model_type") == "chatglm":
+    if read_json_object(model.located.folder / "config.json").get("model_type") == "chatglm":
         raise ConfigError("ChatGLM-6B 不能用 vllm 引擎（它只认识 ChatGLM2 以后的）。请用 --engine transformers。")
     tokens, chosen = model.dressed()
     base = open_base(

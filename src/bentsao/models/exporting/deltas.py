@@ -17,7 +17,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from bentsao.core.errors import ModelError
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.models.adapters import CONFIG_NAME, WEIGHTS_NAME
 
 _PREFIX = "base_model.model."
@@ -77,7 +77,7 @@ def read_changes(folder: Path) -> dict[str, Change]:
     The names are the model's own; `match` finds the stored weights they belong to. Raises ModelError for an adapter
     that is not a LoRA or has a setting that is not known here.
     """
-    config: dict[str, Any] = read_json(folder / CONFIG_NAME)
+    config: dict[str, Any] = read_json_object(folder / CONFIG_NAME)
     unknown = [name for name in _UNKNOWN if config.get(name)]
     if config.get("peft_type") != "LORA" or unknown:
         what = "、".join(unknown) or str(config.get("peft_type"))

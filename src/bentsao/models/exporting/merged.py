@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from bentsao.core.errors import ModelError
-from bentsao.core.files import read_json, whole_file, write_json
+from bentsao.core.files import read_json_object, whole_file, write_json
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import stop_ids
 from bentsao.models.adapters import AdapterInfo
@@ -179,7 +179,7 @@ def _make(plan: _Plan, stored: Tensors, name: str) -> Tensor:
 
 
 def _write_config(folder: Path, located: Located, plan: _Plan, dtype: torch.dtype | None) -> None:
-    config: dict[str, Any] = read_json(located.folder / "config.json")
+    config: dict[str, Any] = read_json_object(located.folder / "config.json")
     config.pop("_name_or_path", None)
     for part in _texts(config):
         if plan.untied:
@@ -213,6 +213,6 @@ def write_tokenizer(folder: Path, tokens: HFTokens, chat_format: ChatFormat) -> 
 def _write_generation(folder: Path, located: Located, tokens: HFTokens, chat_format: ChatFormat) -> None:
     """The base's settings, with the tokens that end an answer in this format."""
     own = located.folder / "generation_config.json"
-    settings: Mapping[str, Any] = read_json(own) if own.is_file() else {}
+    settings: Mapping[str, Any] = read_json_object(own) if own.is_file() else {}
     ends = sorted(stop_ids(chat_format, tokens))
     write_json(folder / "generation_config.json", {**settings, "eos_token_id": ends if len(ends) > 1 else ends[0]})
