@@ -124,7 +124,9 @@ def test_several_files_of_one_source_stay_apart(kb: Path, run: Run) -> None:
         (["疾病.jsonl", "--reader", "excel"], ConfigError, "'excel'。可用：cmekg"),
         (["疾病.jsonl", "--columns", "subject"], ConfigError, "'subject' 应写作 角色=列名"),
         (["疾病.jsonl", "--columns", "subject=a,subject=b"], ConfigError, "subject 给了两次"),
-        (["疾病.jsonl", "--columns", "病名=a"], ConfigError, "不认识 病名"),
+        (["疾病.jsonl", "--columns", "病名=a"], DataError, "只用于表格"),
+        (["表.csv", "--columns", "病名=a"], ConfigError, "不认识 病名"),
+        (["表.csv", "--columns", "名称=病种,症状=病种"], ConfigError, "病种”在映射里用了两次"),
         (["疾病.jsonl", "--columns", "subject=a", "--reader", "cmekg"], ConfigError, "只用于 table 与 triples"),
         (["疾病.jsonl", "别处/疾病.jsonl"], ConfigError, "都叫 疾病"),
         (["疾病.jsonl", "乱.txt"], DataError, "认不出这个文件的格式"),
@@ -144,6 +146,7 @@ def test_what_cannot_be_imported_is_told_and_nothing_is_written(
     for name in ("疾病.jsonl", "别处/疾病.jsonl"):
         Path(name).write_text(DISEASES, encoding="utf-8")
     Path("乱.txt").write_text("只有一句话", encoding="utf-8")
+    Path("表.csv").write_text("病种,症状\n偏头痛,头痛", encoding="utf-8")
     with pytest.raises(error, match=says):
         run("import", *arguments, "--kb", "kb.sqlite")
     if Path("kb.sqlite").exists():

@@ -14,6 +14,8 @@ from bentsao.core.records import Conversation, Message
 from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
+from tests.docs.fences import ROOT
+from tests.knowledge.bases import entity, put
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +78,26 @@ def test_a_sample_keeps_pairs_together(kb: KnowledgeBase):
     pairs = [q.pair for q in chosen if q.pair]
     assert all(pairs.count(pair) == 2 for pair in pairs)
     assert chosen == sample(questions, 20, 7)
+
+
+@pytest.mark.parametrize("name", ["everyday", "blind"])
+def test_the_projects_own_questions_can_be_read(name: str, tmp_path: Path) -> None:
+    """With a base that has what they ask for."""
+    path = ROOT / "benchmarks" / f"{name}_questions.jsonl"
+    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    known: dict[str, dict[str, str]] = {}
+    for row in rows:
+        for one in row["entities"]:
+            known.setdefault(one, {}).update(dict.fromkeys(row["attributes"], "甲"))
+    made = [entity(one, *facts.items(), kind="other", row=row) for row, (one, facts) in enumerate(known.items())]
+    put(tmp_path / "kb", "甲", *made)
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        assert [gold.id for gold in by_hand(path, kb)] == [row["id"] for row in rows]
+
+
+def test_a_misspelt_class_is_told(kb: KnowledgeBase, tmp_path: Path) -> None:
+    path = tmp_path / "q.jsonl"
+    row = {"id": "1", "question": "感冒怎么办", "entities": [], "attributes": [], "class": "plan"}
+    path.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    with pytest.raises(DataError, match="class"):
+        by_hand(path, kb)

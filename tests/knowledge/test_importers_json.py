@@ -271,7 +271,10 @@ def test_literature_faults(tmp_path: Path, row: dict[str, Any], field: str) -> N
         ("a.jsonl", '{"text": "…", "spo_list": []}', "cmeie"),
         ("a.json", '["甲\\n别名:乙"]', "drug_text"),
         ("a.json", '{"name": "甲", "cure_way": ["乙"]}', "medical_json"),
-        ("a.csv", "name,alias,department\n甲,乙,丙", "disease_csv"),
+        ("a.csv", "name,alias,infection,period\n甲,乙,丙,丁", "disease_csv"),
+        ("a.csv", "name,symptom,drug\n甲,乙,丙", "table"),
+        ("a.csv", "疾病,药物\n偏头痛,布洛芬", "table"),
+        ("a.csv", "偏头痛,症状,头痛\n偏头痛,科室,神经内科", "triples"),
         ("a.jsonl", '{"标题": "甲", "结论": "乙"}', "literature"),
         ("a.csv", "title,abstract\n甲,乙", "literature"),
         ("a.csv", "中心词,属性,值\n甲,乙,丙", "triples"),
@@ -282,6 +285,21 @@ def test_detect(tmp_path: Path, name: str, text: str, reader: str) -> None:
     path.write_text(text, encoding="utf-8")
     assert detect(path) == reader
     assert reader in READERS
+
+
+def test_a_table_whose_names_have_no_known_column_is_not_guessed_at(tmp_path: Path) -> None:
+    """Three columns, an attribute in the middle: yet no triples, whose second row would have one too."""
+    path = tmp_path / "a.csv"
+    path.write_text("病种,症状,科室\n偏头痛,头痛,神经内科", encoding="utf-8")
+    with pytest.raises(DataError, match="认不出"):
+        detect(path)
+
+
+def test_an_empty_table_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n", encoding="utf-8")
+    with pytest.raises(DataError, match="空文件"):
+        detect(path)
 
 
 def test_an_unknown_form_names_the_readers(tmp_path: Path) -> None:

@@ -80,6 +80,51 @@ def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
         list(wide_table.read(path, {"名称": "病种", "颜色": "主诉"}))
 
 
+def test_a_comma_between_figures_or_letters_parts_nothing(tmp_path: Path) -> None:
+    path = table(tmp_path, '疾病,费用,检查,疗程\n佝偻病,"1,000-2,000元","1,25-二羟维生素D3,血钙","1,2周"\n')
+    (row,) = (row for row in wide_table.read(path) if isinstance(row, EntityRow))
+    assert [(fact.attribute, fact.value) for fact in row.facts] == [
+        ("治疗费用", "1,000-2,000元"),
+        ("检查", "1,25-二羟维生素D3"),
+        ("检查", "血钙"),
+        ("治疗周期", "1,2周"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("header", "name", "kind"),
+    [
+        ("序号,症状,诊断,疾病", "丁", "disease"),
+        ("名称,适应症,不良反应,用法用量", "甲", "drug"),
+        ("名称,症状,检查,科室", "甲", "disease"),
+        ("药品名称,类型,适应症,规格", "甲", "drug"),
+    ],
+)
+def test_whose_names_and_of_what_kind(tmp_path: Path, header: str, name: str, kind: str) -> None:
+    rows = [
+        row for row in wide_table.read(table(tmp_path, f"{header}\n甲,乙乙,丙丙,丁\n")) if isinstance(row, EntityRow)
+    ]
+    assert [(row.name, row.kind) for row in rows] == [(name, kind)]
+
+
+def test_a_word_for_yes_or_no_is_an_answer(tmp_path: Path) -> None:
+    path = table(tmp_path, "疾病,传染性,医保\n痛风,无,是\n流感,有,否\n麻疹,有传染性,\n")
+    assert [[value for _, value in found] for found in facts(list(wide_table.read(path))).values()] == [
+        ["无传染性", "医保疾病"],
+        ["有传染性", "非医保疾病"],
+        ["有传染性"],
+    ]
+
+
+def test_a_quote_that_swallows_rows_is_a_fault_and_lines_in_a_cell_are_none(tmp_path: Path) -> None:
+    path = table(tmp_path, '疾病,别名,症状\n甲病,"乙病,口痛\n丙病,丁病,头痛\n戊病,"己病",腹痛\n')
+    with pytest.raises(DataError, match=r"表.csv:2 .*引号没有配对：第 2 行到第 4 行") as caught:
+        list(wide_table.read(path))
+    assert len(caught.value.faults) == 1
+    good = table(tmp_path, '疾病,别名,症状\n甲病,,"口痛\n牙痛\n怕冷、怕热"\n')
+    assert [value for _, value in facts(list(wide_table.read(good)))["甲病"]] == ["口痛", "牙痛", "怕冷", "怕热"]
+
+
 def test_nothing_is_lost_in_silence(tmp_path: Path) -> None:
     path = table(tmp_path, "疾病,症状,\n偏头痛,头痛,无名,多出\n,发热\n")
     rows = list(wide_table.read(path))

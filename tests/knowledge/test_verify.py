@@ -182,7 +182,10 @@ def test_a_fact_on_another_subject_does_not_support():
     ]
     assert seen("高血压的症状包括恶心。", MIGRAINE, ["高血压"]) == [("恶心", "beyond")]
     assert seen("肝硬化和肝癌都会出现消瘦。", CIRRHOSIS) == [("消瘦", "beyond")]
-    assert seen("肝硬化和肝癌会出现消瘦。", CIRRHOSIS) == [("消瘦", "supported")]
+    assert seen("肝硬化和肝癌会出现消瘦。", CIRRHOSIS) == [("消瘦", "beyond")], "it says so of both"
+    assert seen("肝硬化和肝癌不同，会出现消瘦。", CIRRHOSIS) == [("消瘦", "supported")]
+    assert seen("先说肝硬化和肝癌。后者会出现消瘦。", CIRRHOSIS) == [("消瘦", "supported")]
+    assert seen("先说肝硬化和肝癌。前者会出现消瘦。", CIRRHOSIS) == [("消瘦", "beyond")]
 
 
 def test_the_condition_of_a_fact():
@@ -240,3 +243,20 @@ def test_the_words_speak_of_attributes_that_there_are():
 def test_naming_the_topic_states_nothing(attribute: str, value: str, text: str):
     known = Fact(subject="白点病", attribute=attribute, values=(value,), source=Source(name="试验"))
     assert {claim.verdict for claim in verify(text, [known]).claims} == {"supported"}
+
+
+def test_what_stands_under_the_condition_of_another_fact_is_not_said_by_its_own():
+    facts = [
+        fact("偏头痛", "药物治疗", "舒马普坦", qualifier="中重度发作"),
+        fact("偏头痛", "药物治疗", "氟桂利嗪", qualifier="预防发作"),
+        fact("偏头痛", "药物治疗", "布洛芬"),
+    ]
+    assert seen("偏头痛：中重度发作：舒马普坦、氟桂利嗪。", facts) == [
+        ("舒马普坦", "supported"),
+        ("氟桂利嗪", "beyond"),
+    ]
+    assert seen("偏头痛：中重度发作：舒马普坦；预防发作：氟桂利嗪。", facts) == [
+        ("舒马普坦", "supported"),
+        ("氟桂利嗪", "supported"),
+    ]
+    assert seen("偏头痛：中重度发作：舒马普坦、布洛芬。", facts) == [("舒马普坦", "supported"), ("布洛芬", "supported")]

@@ -41,9 +41,9 @@ class HelpPage(DefaultFormatter):
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:  # noqa: ARG002
         """The docstring: its text broken into lines anew, its examples as they stand."""
-        if not description:
+        page = str(getattr(description, "primary_renderable", ""))
+        if not page:
             return
-        page = str(description.primary_renderable)
         said = page.partition(EXAMPLES)[0]
         for paragraph in re.split(r"\n\s*\n", said.strip()):
             for line in paragraph.split("\n"):

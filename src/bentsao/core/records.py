@@ -147,13 +147,15 @@ class Answer(Record):
 
     `finish` is "end" when the model ended the answer itself, "length" when it was cut at the token limit,
     "error" when there is none; `seconds` is the time of the batch divided by its rows; `tokens` counts
-    generated tokens without the end token. `alarm` goes before `text` wherever a person reads it.
+    generated tokens without the end token. `alarm` goes before `text` wherever a person reads it, `cautions`
+    (for pregnancy, for small children) behind.
     """
 
     id: str
     question: str
     text: str
     alarm: Alarm | None = None
+    cautions: tuple[str, ...] = ()
     reference: str | None = None
     evidence: tuple[Evidence, ...] = ()
     finish: Literal["end", "length", "error"] = "end"

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from pydantic import Field
 
@@ -132,10 +132,20 @@ def _gold(exchange: Exchange, name: str) -> Gold:
     )
 
 
+_Kind = Literal[
+    "plain", "several", "compare", "follow_up", "typo", "premise_true", "premise_false", "unknown", "missing"
+]  # fmt: skip
+
+
 class _ByHand(Record):
+    """A line of a file of questions. typo: the name as it should be; asked, note: for those who read the file."""
+
     id: str
     question: str
-    kind: str = Field(alias="class")
+    kind: _Kind = Field(alias="class")
+    typo: str = ""
+    asked: str = ""
+    note: str = ""
     entities: tuple[str, ...]
     attributes: tuple[str, ...]
     history: tuple[str, ...] = ()
@@ -147,4 +157,4 @@ def _read(row: Any, kb: KnowledgeBase) -> Gold:
     facts = in_order(fact for entity in asked.entities for name in asked.attributes for fact in kb.facts(entity, name))
     if asked.kind in ("plain", "several", "follow_up", "typo") and not facts:
         raise RowError("entities/attributes", row, "知识库里没有这个实体的这个属性。")
-    return Gold(**asked.model_dump(), facts=facts)
+    return Gold(**asked.model_dump(exclude={"typo", "asked", "note"}), facts=facts)

@@ -13,7 +13,7 @@ from bentsao.core.records import Answer, Question
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Described, Engine, MemoryShortageError, Spread, fitted_prompt
 from bentsao.inference.journal import Journal
-from bentsao.inference.safety import look
+from bentsao.inference.safety import caution, look
 
 Batch = Sequence[tuple[Question, list[int]]]
 """Questions that are asked together, with their prompts."""
@@ -163,6 +163,7 @@ def _ask(
             question=question.text,
             text=generated.text.strip(),
             alarm=look(question.messages),
+            cautions=caution(question.messages),
             reference=question.reference,
             finish=generated.finish,
             tokens=len(generated.ids),
@@ -178,6 +179,7 @@ def _failed(question: Question, error: BentsaoError) -> Answer:
         question=question.text,
         text="",
         alarm=look(question.messages),
+        cautions=caution(question.messages),
         reference=question.reference,
         finish="error",
         error=str(error),

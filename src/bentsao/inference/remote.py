@@ -12,6 +12,7 @@ from pathlib import Path
 
 from bentsao.core.records import Answer, Question
 from bentsao.inference.journal import Journal
+from bentsao.inference.safety import caution, look
 from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.budget import BudgetReachedError
 from bentsao.models.remote.exchange import Reply, Request, Turn
@@ -103,6 +104,8 @@ def _answer(question: Question, request: Request, calls: Calls, ended: Ended, se
         id=question.id,
         question=question.text,
         text=reply.text.strip(),
+        alarm=look(question.messages),
+        cautions=caution(question.messages),
         reference=question.reference,
         finish="length" if reply.finish == "length" else "end",
         tokens=reply.output_tokens,
@@ -112,7 +115,14 @@ def _answer(question: Question, request: Request, calls: Calls, ended: Ended, se
 
 def _failed(question: Question, error: str) -> Answer:
     return Answer(
-        id=question.id, question=question.text, text="", reference=question.reference, finish="error", error=error
+        id=question.id,
+        question=question.text,
+        text="",
+        alarm=look(question.messages),
+        cautions=caution(question.messages),
+        reference=question.reference,
+        finish="error",
+        error=error,
     )
 
 

@@ -181,13 +181,16 @@ SIDES: dict[str, tuple[str, ...]] = {
 }
 """General attributes, and the particular ones that are its sides."""
 
+_DIET = ("饮食建议", "饮食禁忌")
+"""Two sides of one question (能吃肥肉吗), of which many bases have only one."""
+
 
 def answered_by(attribute: str, known: Container[str]) -> tuple[str, ...]:
     """The attributes that answer for one: itself, or those of its sides that are known where it is not.
 
     known: the attributes that a base has of the entity.
     """
-    sides = tuple(side for side in SIDES.get(attribute, ()) if side in known)
+    sides = tuple(side for side in (_DIET if attribute in _DIET else SIDES.get(attribute, ())) if side in known)
     return sides if sides and attribute not in known else (attribute,)
 
 

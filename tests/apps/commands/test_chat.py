@@ -43,9 +43,10 @@ def test_turns_by_pipe_go_on_from_each_other(talk: Talk) -> None:
     assert list(engine.asked) == ["问：头痛怎么办\n答：", "问：头痛怎么办\n答：办么怎痛头\n问：然后呢\n答："]
 
 
-def test_reset_begins_anew_and_quit_ends(talk: Talk) -> None:
+@pytest.mark.parametrize("leaving", ["/quit", "exit", "EXIT", "退出", "再见"])
+def test_reset_begins_anew_and_quit_ends(talk: Talk, leaving: str) -> None:
     engine = StandInEngine()
-    said = talk("一", "/reset", "二", "/quit", "三", engine=engine)
+    said = talk("一", "/reset", "二", leaving, "三", engine=engine)
     assert list(engine.asked) == ["问：一\n答：", "问：二\n答："]
     assert "已重新开始" in said
 

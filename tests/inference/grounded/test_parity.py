@@ -15,6 +15,7 @@ from bentsao.core.rendering import IGNORE, render
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated
 from bentsao.inference.grounded import Answerer, GroundedQuestion, Policy
+from bentsao.inference.grounded.premises import asks_leave
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.store import KnowledgeBase
 from tests.doubles import TEMPLATE, CharTokens, write_turns
@@ -72,12 +73,13 @@ def test_prompts_are_the_beginnings_of_training_rows(
         messages = grounded(exchange)
         replies = [message.content for message in messages if message.role == "assistant"]
         engine = Gold(replies, tokens, chat_format)
-        policy = Policy(path="model", longest=2000)
+        policy = Policy(path="model", longest=2000, subjects=2)
         answerer = Answerer(engine, kb, policy, linker=linker)
         asked = GroundedQuestion(id="q", question=exchange.question, history=exchange.history)
         (answer,) = answerer.answer([asked])
-        # Without facts inference has its own words, so the third turn is learnt for its form only.
-        expected = prefixes(exchange, chat_format, tokens)[: len(replies) if exchange.facts else 2]
+        # Without facts, and where leave is asked for, inference has its own words: that turn is learnt for its form.
+        written = exchange.facts and not asks_leave(exchange.question)
+        expected = prefixes(exchange, chat_format, tokens)[: len(replies) if written else 2]
         shown = [tokens.decode(ids) for ids in engine.prompts]
         assert engine.prompts == expected, (exchange.form, shown, [tokens.decode(ids) for ids in expected])
         if exchange.facts:

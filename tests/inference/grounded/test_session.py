@@ -53,6 +53,19 @@ def test_what_is_asked_after_an_entity_alone_is_an_attribute(session: GroundedSe
     assert "胃镜[1]" in session.ask("检查").answer
 
 
+@pytest.mark.parametrize(("said", "reply"), [("你好！", "您好。"), ("谢谢", "不客气。"), ("好的", "好的。")])
+def test_a_greeting_is_no_question(session: GroundedSession, said: str, reply: str) -> None:
+    session.ask("胃溃疡有什么症状")
+    facts = session.facts
+    assert session.ask(said).answer.startswith(reply)
+    assert session.facts == facts, "they can still be looked at"
+
+
+def test_another_medicine_takes_the_place_of_the_first(session: GroundedSession) -> None:
+    session.ask("偏头痛有什么症状")
+    assert session.ask("换成胃溃疡呢").entities == ("胃溃疡",)
+
+
 def test_reset_forgets(session: GroundedSession) -> None:
     session.ask("偏头痛有什么症状")
     session.reset()

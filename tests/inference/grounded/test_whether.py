@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bentsao.inference.grounded import Answerer, GroundedAnswer, GroundedQuestion, Policy
+from bentsao.inference.grounded.premises import asks_leave
 from bentsao.inference.grounded.records import Aim
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.whether import Meant, meant
@@ -121,7 +122,59 @@ def test_no_contraindication_is_no_leave(warned: KnowledgeBase) -> None:
     answer = asked(
         warned, "水肿的人能吃丙戊酸钠吗", "可以吃，没问题[1]。", entities=("丙戊酸钠",), attributes=("禁忌证",)
     )
-    assert answer.answer == "资料中记载：丙戊酸钠的禁忌证：妊娠期[1]。"
+    assert answer.answer == "能不能，要由医生或药师判断。资料中记载：丙戊酸钠的禁忌证：妊娠期[1]。"
+
+
+@pytest.mark.parametrize("question", ["胃溃疡能喝酒吗", "胃溃疡吃柚子行吗", "胃溃疡喝咖啡可以吗", "胃溃疡能不能碰酒"])
+def test_leave_to_take_something_is_never_the_models_to_give(warned: KnowledgeBase, question: str) -> None:
+    answer = asked(warned, question, "是的，胃溃疡可以喝[1]。", entities=("癫痫",), attributes=("药物治疗",))
+    assert answer.answer.startswith("能不能，要由医生或药师判断。资料中记载：")
+    assert answer.raw == ""
+
+
+@pytest.mark.parametrize(
+    ("question", "asks"),
+    [
+        ("布洛芬能空腹吃吗", True),
+        ("孕妇可不可以打疫苗", True),
+        ("高血压能吃什么", False),
+        ("肝功能用药前要查吗", False),
+        ("丙戊酸钠可以用于癫痫吗", False),
+        ("痛风敢喝酒吗，该吃什么药", True),
+    ],
+)
+def test_what_asks_for_leave(question: str, asks: bool) -> None:
+    assert asks_leave(question) is asks
+
+
+def test_what_speaks_against_it_in_the_persons_own_words_comes_first(tmp_path: Path) -> None:
+    """青霉素 is an entity with the same contraindication, and not what is asked about."""
+    put(
+        tmp_path / "kb",
+        "甲",
+        entity("青霉素", ("禁忌证", "青霉素过敏"), kind="drug"),
+        entity("阿莫西林", ("禁忌证", "青霉素过敏"), kind="drug", row=2),
+    )
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        for question in ("青霉素过敏的人能吃阿莫西林吗", "阿莫西林青霉素过敏的人能用吗"):
+            assert asked(kb, question).answer.startswith("资料中阿莫西林的禁忌证有“青霉素过敏”")
+
+
+def test_no_dose_is_told_in_an_emergency(tmp_path: Path) -> None:
+    put(tmp_path / "kb", "甲", entity("布洛芬", ("用法用量", "口服 0.2g"), kind="drug"))
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        answer = asked(kb, "一口气吃了三十片布洛芬怎么办，原来一次吃几片")
+        assert answer.alarm is not None
+        assert "0.2g" not in answer.answer
+        assert answer.evidence == ()
+        assert "0.2g" in asked(kb, "布洛芬一次吃几片").answer
+
+
+def test_a_yes_that_no_fact_can_bear_out_does_not_stand(warned: KnowledgeBase) -> None:
+    said = "是的，癫痫的药物治疗有丙戊酸钠[1]。"
+    answer = asked(warned, "癫痫会自己好吗", said, entities=("癫痫",), attributes=("药物治疗",))
+    assert answer.answer.startswith("资料中记载：")
+    assert answer.removed == ((said, "问的这一点，资料里没有可以核对的说法，不由模型说是。"),)
 
 
 def test_another_name_of_a_value_is_that_value(warned: KnowledgeBase) -> None:

@@ -64,6 +64,23 @@ def test_an_alarm_says_what_told_of_it_and_what_to_do() -> None:
     assert with_alarm(None, "多喝水。") == "多喝水。"
 
 
+@pytest.mark.parametrize("first", EMERGENCIES)
+def test_no_alarm_contradicts_itself(first: str) -> None:
+    """Of any two emergencies at once: nobody is told to lie down and to sit up."""
+    for second in EMERGENCIES:
+        alarm = look(f"{EMERGENCIES[first][0]}。{EMERGENCIES[second][0]}")
+        assert alarm is not None
+        told = alarm_text(alarm)
+        assert not ("不要让他平躺" in told and ("让他平躺" in told.replace("不要让他平躺", "") or "躺下" in told)), told
+
+
+def test_anaphylaxis_comes_before_the_breath_that_it_takes() -> None:
+    alarm = look("刚打完青霉素喉咙肿了喘不上气")
+    assert alarm is not None
+    assert alarm.kinds == ("严重过敏", "呼吸困难")
+    assert "过敏" in alarm.title
+
+
 def test_self_harm_is_met_with_company() -> None:
     alarm = look("我吃了一整瓶安眠药，不想活了")
     assert alarm is not None

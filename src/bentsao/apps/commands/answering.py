@@ -150,4 +150,9 @@ def warn_before(question: str, history: Sequence[str] = ()) -> None:
 
 def cautions(question: str) -> str:
     """What to bear in mind with the answer, on lines of its own; empty for most questions."""
-    return "".join(f"\n提醒：{line}" for line in caution(question))
+    return caution_lines(caution(question))
+
+
+def caution_lines(lines: Sequence[str]) -> str:
+    """Cautions, each on a line of its own before which the line ends."""
+    return "".join(f"\n提醒：{line}" for line in lines)

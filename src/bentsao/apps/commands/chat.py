@@ -33,7 +33,8 @@ HELP = """\
 /quit        退出（也可以按 Ctrl-D）
 回答时按 Ctrl-C 停止这个回答。"""
 
-GROUNDED_HELP = f"/facts       再看一遍上一个回答的依据\n{HELP}"
+GROUNDED_HELP = f"/facts       再看一遍最近的依据\n{HELP}"
+_LEAVING = frozenset({"/quit", "/exit", "exit", "quit", "退出", "再见", "拜拜"})
 
 
 def chat(
@@ -71,7 +72,7 @@ def _talk(session: Session | GroundedSession, turn: Callable[[str], None], help_
     while (line := _next_line()) is not None:
         word, _, rest = line.partition(" ")
         try:
-            if word == "/quit":
+            if line.lower() in _LEAVING:
                 break
             if word.startswith("/"):
                 _command(session, word, rest.strip(), help_text)
@@ -111,7 +112,7 @@ def _command(session: Session | GroundedSession, word: str, rest: str, help_text
         session.reset()
         print("（已重新开始。）")
     elif word == "/facts" and isinstance(session, GroundedSession):
-        print(*(map(evidence_line, session.facts) if session.facts else ["（上一个回答没有依据可列。）"]), sep="\n")
+        print(*(map(evidence_line, session.facts) if session.facts else ["（还没有依据可列。）"]), sep="\n")
     elif word == "/save" and rest:
         left_out = session.save(Path(rest))
         note = f"；{left_out} 轮的回答是空的，没有写进去" if left_out else ""

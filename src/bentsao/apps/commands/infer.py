@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, report, warn_before
+from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, caution_lines, cautions, report, warn_before
 from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
 from bentsao.apps.commands.spreading import HERE, Spreading
@@ -158,7 +158,7 @@ def _as_text(answer: Answer) -> str:
     """A question and its answer as a person reads them: the alarm first, whatever the model says."""
     said = f"出错：{answer.error}" if answer.finish == "error" else answer.text
     lines = [f"问：{answer.question}", with_alarm(answer.alarm, f"答：{said}"), *map(evidence_line, answer.evidence)]
-    return "\n".join(lines)
+    return "\n".join(lines) + caution_lines(answer.cautions)
 
 
 def _example_questions() -> list[Question]:
@@ -259,6 +259,7 @@ def _shown(answer: Answer) -> Text:
     text.append(printable(answer.text))
     for item in answer.evidence:
         text.append(f"\n{evidence_line(item)}", style="dim")
+    text.append(caution_lines(answer.cautions), style="yellow")
     # A grounded answer that was cut is not shown: its facts are.
     return (
         text.append("……（到达长度上限）", style="yellow") if answer.finish == "length" and not answer.evidence else text

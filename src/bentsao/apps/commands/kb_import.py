@@ -65,8 +65,8 @@ def import_(
     reports: list[ImportReport] = []
     try:
         for plan in planned(files, source=source, licence=licence, reader=reader, columns=columns):
-            # The same file with other columns is not the same.
-            reports.append(import_file(kb, plan, again=again or columns is not None))
+            # The same file read in another way is not the same.
+            reports.append(import_file(kb, plan, again=again or columns is not None or reader is not None))
             if not json:
                 views.display(*imported(plan.path.name, plan.reader, reports[-1]))
     finally:  # what was imported before an error stays, and is told of

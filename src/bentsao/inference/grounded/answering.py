@@ -18,10 +18,11 @@ from bentsao.core.records import Evidence, Fact, Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fitted_prompt
 from bentsao.inference.grounded.checking import Checker, Grounds
+from bentsao.inference.grounded.premises import asks_leave
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
 from bentsao.inference.grounded.resolving import Resolver
 from bentsao.inference.grounded.vocabulary import Vocabulary
-from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, is_disputed
+from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, courtesy, is_disputed
 from bentsao.inference.safety import look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
@@ -29,6 +30,10 @@ from bentsao.knowledge.store import KnowledgeBase
 
 BATCH = 16
 """Questions that are answered together."""
+
+_DOSES = frozenset({"用法用量"})
+_FIRST_THE_ALARM = "请先照上面的急症提示去做；怎样用药，听急救人员和医生的。"
+"""What is said instead of a dose to who may have taken too much already."""
 
 _NAMING = Decoding(max_new_tokens=40)
 
@@ -137,6 +142,7 @@ class Answerer:
     def _aim(self, cases: Sequence[_Case]) -> None:
         """Say what each question is about, by the policy's path."""
         path = self.policy.path
+        cases = [case for case in cases if not courtesy(case.asked.question)]
         open_cases = [case for case in cases if case.asked.aim is None]
         if path in ("model", "both"):
             self._ask_model(open_cases)
@@ -175,7 +181,11 @@ class Answerer:
         """The aim where only one of the entities that share a name has what is asked: that one is meant."""
         if not aim.entities or len(aim.ask_back) < 2:
             return aim if not aim.entities else aim.model_copy(update={"ask_back": ()})
-        able = [name for name in aim.ask_back if any(self._resolver.facts(name, each) for each in aim.attributes)]
+        able = [
+            name
+            for name in aim.ask_back
+            if any(self._resolver.facts(name, each) for each in self._resolver.answered_by(name, aim.attributes))
+        ]
         if len(able) != 1:
             return aim.model_copy(update={"ask_back": tuple(able) or aim.ask_back})
         entities = (able[0], *(name for name in aim.entities[1:] if name != able[0]))
@@ -210,19 +220,33 @@ class Answerer:
         """The model's answers; None where it is not asked: without facts, and with facts that are better quoted."""
         prompts: dict[int, list[int]] = {}
         for place, case in enumerate(cases):
-            long = sum(len(value) for item in case.evidence for value in item.fact.values) > self.policy.longest
-            if case.evidence and self.engine is not None and not long and not is_disputed(case.evidence):
+            if case.evidence and self.engine is not None and not self._is_quoted(case):
                 prompt, dropped = fitted_prompt(self.engine, _messages(case), self.decoding)
                 if not dropped:
                     prompts[place] = prompt
         written = dict(zip(prompts, self._generate(list(prompts.values()), self.decoding), strict=True))
         return [written.get(place) for place in range(len(cases))]
 
+    def _is_quoted(self, case: _Case) -> bool:
+        """Whether the facts are better quoted than put into words."""
+        long = sum(len(value) for item in case.evidence for value in item.fact.values) > self.policy.longest
+        if long or is_disputed(case.evidence):
+            return True
+        if self.policy.guard == "off":
+            return False
+        subjects = {item.fact.subject for item in case.evidence}
+        return len(subjects) > self.policy.subjects or asks_leave(case.asked.question)
+
     def _checked(self, case: _Case, said: Generated | None) -> GroundedAnswer:
         answer = _answer_to(case, self)
         grounds = Grounds(case.asked.question, case.aim, case.evidence, case.gaps, case.left_out)
+        if answer.alarm is not None and _DOSES & set(case.aim.attributes):
+            return answer.model_copy(update={"answer": _FIRST_THE_ALARM, "evidence": (), "abstained": True})
+        if said is None and not case.evidence:
+            return answer.model_copy(update=self._without_facts(case))
         if said is None:
-            return answer.model_copy(update={"answer": grounds.quoted} if case.evidence else self._without_facts(case))
+            quoted = self._checker.quoted(grounds)
+            return answer.model_copy(update={"answer": quoted.answer, "premise": quoted.premise})
         raw = said.text.strip()
         checked = self._checker.check(raw, grounds, cut=said.finish == "length")
         return answer.model_copy(
@@ -240,10 +264,12 @@ class Answerer:
     def _without_facts(self, case: _Case) -> dict[str, Any]:
         """What is said where there is nothing to cite: a question back, or that there is nothing."""
         aim = case.aim
+        if said := courtesy(case.asked.question):
+            return {"answer": said, "abstained": True}
         if aim.ask_back:
             text = asking_back(aim.ask_back, aim.unknown)
             return {"answer": text, "ask_back": aim.ask_back, "abstained": not aim.entities}
-        if aim.entities and not aim.attributes:
+        if aim.entities and (not aim.attributes or _named_by_model_alone(case)):
             return {
                 "answer": asking_attribute([(name, self._attributes_of(name)) for name in aim.entities]),
                 "abstained": True,
@@ -310,6 +336,11 @@ def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
 def _agreed(gap: Gap, case: _Case) -> bool:
     """Whether all that were asked say that this attribute is asked for."""
     return all(aim is None or gap.attribute in aim.attributes for aim in (case.by_model, case.by_linker))
+
+
+def _named_by_model_alone(case: _Case) -> bool:
+    """Whether no word of the question asks for the attribute that the model named: 心梗能不能坐飞机 is not 是否医保."""
+    return case.by_linker is not None and not case.by_linker.attributes
 
 
 def _limited(evidence: tuple[Evidence, ...], most: int) -> tuple[tuple[Evidence, ...], int]:

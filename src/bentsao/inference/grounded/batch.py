@@ -11,6 +11,7 @@ from bentsao.inference.batch import settings_of
 from bentsao.inference.grounded.answering import BATCH, Answerer
 from bentsao.inference.grounded.records import GroundedAnswer, GroundedQuestion
 from bentsao.inference.journal import Journal
+from bentsao.inference.safety import caution
 
 
 def answer_all_grounded(
@@ -56,6 +57,7 @@ def as_answer(answer: GroundedAnswer, question: Question) -> Answer:
         question=question.text,
         text=answer.answer,
         alarm=answer.alarm,
+        cautions=caution(question.messages),
         reference=question.reference,
         evidence=answer.evidence,
         finish=answer.finish,

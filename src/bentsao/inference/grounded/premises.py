@@ -48,14 +48,44 @@ def asks_whether(question: str) -> bool:
     return bool(_YES_OR_NO.search(text)) and not _OPEN.search(text)
 
 
+_TAKE = "(?:吃|用(?!于)|喝|服|饮|打|吸|抽|抹|涂|碰|沾|注射|接种)"
 _ASKS_LEAVE = re.compile(
-    "(?:能|可以|可不可以|能不能|能否|可否|敢|准)(?:一起|同时|一块儿?|继续|再|多|少)?(?:吃|用|喝|服|打|吸|抹|涂|注射|接种)"
+    f"(?:(?<!功)能|可以|能否|可否|敢|(?<![标批])准)[^,;。?!:的]{{0,4}}{_TAKE}"
+    f"|{_TAKE}[^,;。?!]{{1,12}}(?:(?:行|可以|能行|好|没事|没问题|要紧|碍事|有事|有关系|有影响)[吗么吧]|行不行|好不好|可不可以|要不要紧)"
 )
 
 
 def asks_leave(question: str) -> bool:
     """Whether a question asks for leave to take something. No fact alone gives that, so none is said yes to."""
-    return bool(_ASKS_LEAVE.search(normalise(question).text))
+    clauses = re.split("[,;。?!\n]", normalise(question).text)
+    return any(_ASKS_LEAVE.search(clause) and not _OPEN.search(clause) for clause in clauses)
+
+
+def refusals(question: str, evidence: Sequence[Evidence], called: Callable[[str], Iterable[str]]) -> list[Premise]:
+    """What the facts say against what a question asks leave for, in its own words: 青霉素过敏的人能吃阿莫西林吗.
+
+    called: all names of an entity; the question must name the fact's entity beside the value.
+    """
+    text = normalise(question).text
+    found: list[Premise] = []
+    for item in evidence:
+        fact = item.fact
+        if fact.attribute not in ATTRIBUTES or ATTRIBUTES[fact.attribute].polarity != "against":
+            continue
+        for value in fact.values:
+            said = normalise(value).text
+            rest = text.replace(said, "\n")
+            named = any(normalise(name).text in rest for name in (fact.subject, *called(fact.subject)))
+            if said in text and named:
+                found.append(
+                    Premise(entity=fact.subject, attribute=fact.attribute, value=value, numbers=(item.number,))
+                )
+    return found
+
+
+def says_yes(answer: str) -> bool:
+    """Whether an answer begins with a yes, or calls what was asked right."""
+    return bool(_YES.search(without_marks(answer).strip()))
 
 
 def asserted(
@@ -116,7 +146,7 @@ def _named(
 def _says(value: str, asserted: str, attribute: str, called: Callable[[str], Iterable[str]]) -> bool:
     """Whether a value of a fact says what is asserted: the same by any name, or for what has many values a part of it.
 
-    A part before which the value denies it (安全性行为 in 不安全性行为) says the opposite.
+    A part before which the value denies it (安全性行为 in 不安全性行为, 海鲜 in 限制海鲜) says the opposite.
     """
     own = normalise(value).text
     if own == asserted or {normalise(name).text for name in called(value)} & {
@@ -126,8 +156,10 @@ def _says(value: str, asserted: str, attribute: str, called: Callable[[str], Ite
         return True
     place = own.find(asserted)
     many = attribute in ATTRIBUTES and ATTRIBUTES[attribute].many
-    return many and place >= 0 and own[place - 1 : place] not in tuple("不无非未免")
+    return many and place >= 0 and not _SPOKEN_AGAINST.search(own[:place])
 
+
+_SPOKEN_AGAINST = re.compile("[不无非未免忌禁戒少减勿]$|(?:限制|控制|远离|停止)[^,;]{0,2}$")
 
 Stand = Literal["yes", "no", "open"]
 
@@ -154,6 +186,12 @@ def stand(answer: str, premise: Premise) -> Stand:
     return "open"
 
 
+def stands_in(premise: Premise) -> str:
+    """That the facts have what is asserted."""
+    marks = "".join(map(mark, premise.numbers))
+    return f"资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。"
+
+
 def kept_to(
     premise: Premise, answer: str, facts: str, *, of_one: Sequence[str], plain: bool = False
 ) -> tuple[str, str]:
@@ -167,12 +205,8 @@ def kept_to(
     if premise.holds:
         if said == "yes" and ATTRIBUTES[premise.attribute].polarity != "against":
             return answer, ""
-        marks = "".join(map(mark, premise.numbers))
         lead = "" if plain else "是的，"
-        return (
-            f"{lead}资料中{premise.entity}的{premise.attribute}有“{premise.value}”{marks}。{facts}",
-            "资料里有问到的这一项，回答没有认。",
-        )
+        return lead + stands_in(premise) + facts, "资料里有问到的这一项，回答没有认。"
     if said == "no" or (said == "open" and any(value in answer for value in of_one)):
         return answer, ""
     lead = (

@@ -24,7 +24,9 @@ class Policy(Record):
     speaks against, unsafe advice), "off" leaves all as the model wrote it. complete: what the model left out of its
     facts is added behind its words, and yes or no is read off the facts; not where the guard is off. most_values: the
     most values that an answer is given; what is beyond is counted in `GroundedAnswer.left_out`. longest: characters of
-    facts that the model puts into words; longer ones are quoted as they are. nearest: how alike (0 to 1) a misspelt
+    facts that the model puts into words; longer ones are quoted as they are. subjects: entities whose facts the model
+    puts into words at once; of more they are quoted, as are those to a question for leave (能吃吗), unless the guard is
+    off: small models mix up what is whose, and say yes too readily. nearest: how alike (0 to 1) a misspelt
     name must be to the name it is taken for.
     """
 
@@ -33,6 +35,7 @@ class Policy(Record):
     complete: bool = True
     most_values: int = Field(default=60, ge=1)
     longest: int = Field(default=400, ge=1)
+    subjects: int = Field(default=1, ge=1)
     nearest: float = Field(default=0.75, ge=0, le=1)
 
 

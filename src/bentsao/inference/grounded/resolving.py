@@ -213,7 +213,17 @@ class Resolver:
             return False
         kinds = {entity.kind for name in linker.entities if (entity := self._kb.entity(name))}
         longer = [whole for whole in model.unknown if "drug" in kinds or _NAME_END.search(whole)]
-        return all(any(name != whole and _within(name, whole) for whole in longer) for name in linker.names)
+        names = sorted(linker.names, key=len, reverse=True)
+        return all(
+            any(name != whole and _without(whole, names) and _within(name, whole) for whole in longer) for name in names
+        )
+
+
+def _without(text: str, names: Sequence[str]) -> str:
+    """What is left of a text without these names; nothing where it is only names (阿莫西林青霉素)."""
+    for name in names:
+        text = text.replace(name, "")
+    return text
 
 
 def _within(name: str, whole: str) -> bool:

@@ -29,7 +29,7 @@ _YES = re.compile("^(?:是的?|对的?|嗯+|没错|就是(?:这个|它)?)[。!�
 class GroundedSession:
     """A multi-turn conversation with an answerer.
 
-    facts: the evidence of the last answer. messages: all that was said, citation marks left out.
+    facts: the evidence of the last answer that had any. messages: all that was said, citation marks left out.
     """
 
     def __init__(self, answerer: Answerer) -> None:
@@ -67,7 +67,7 @@ class GroundedSession:
             raise ModelError(answer.error)
         self._history += said
         self._open = (question, answer) if answer.ask_back else None
-        self.facts = answer.evidence
+        self.facts = answer.evidence or self.facts
         self.messages += (
             Message(role="user", content=text),
             Message(role="assistant", content=without_marks(answer.answer)),

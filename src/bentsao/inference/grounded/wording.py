@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from bentsao.core import grounding
 from bentsao.core.grounding import Gap
 from bentsao.core.records import Evidence
+from bentsao.inference.grounded.premises import Premise
 from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.schema import ATTRIBUTES
 
@@ -19,6 +20,13 @@ def facts_only(evidence: Sequence[Evidence], *, disputed: bool = False) -> str:
     """
     lead = "资料中记载（各来源的说法不一）：" if disputed else "资料中记载："
     return f"{lead}{_lines(evidence)}。"
+
+
+def leave_is_not_ours(premise: Premise | None) -> str:
+    """Before the facts, where leave to take something was asked for and no fact gives or refuses it."""
+    if premise is None:
+        return "能不能，要由医生或药师判断。"
+    return f"资料中{premise.entity}的{premise.attribute}没有提到“{premise.value}”，这不等于可以。"
 
 
 def unsaid(evidence: Sequence[Evidence], answer: str) -> tuple[str, int]:
@@ -56,6 +64,19 @@ _NEAR: dict[str, tuple[str, ...]] = {
     "禁忌证": ("注意事项", "孕妇用药", "儿童用药", "老年用药"),
 }
 """What may help whoever asked for an attribute that is not there."""
+
+
+_COURTESIES = {
+    "您好。请说出疾病、药物、症状或检查的名称，再说想了解什么。": "你好|您好|hi|hello|嗨|在吗|有人吗|[早上中下午晚]+好",
+    "不客气。": "谢谢你?您?|多谢|感谢|谢了|辛苦了|好的,?谢谢|知道了,?谢谢",
+    "好的。": "好的?|嗯+|哦+|知道了|明白了?|行|ok",
+}
+
+
+def courtesy(text: str) -> str:
+    """What is said back to a greeting or to thanks; empty for anything else."""
+    words = normalise(text).text.strip(" ,。!~?啊呀哦")
+    return next((reply for reply, said in _COURTESIES.items() if re.fullmatch(said, words)), "")
 
 
 def abstaining(gaps: Sequence[Gap], known: Callable[[str], Sequence[str]]) -> str:

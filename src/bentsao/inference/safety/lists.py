@@ -34,13 +34,14 @@ CONTEXTS = (
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of emergency with what is said to whoever is in it."""
+    """A kind of emergency with what is said to whoever is in it. posture: sitting or lying; empty: either."""
 
     name: str
     title: str
     call: str
     until: tuple[str, ...]
     never: tuple[str, ...]
+    posture: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,7 +105,14 @@ def lists() -> Lists:
     misspelt = {wrong: right for right, wrongs in context["misspelt"].items() for wrong in wrongs.split()}
     return Lists(
         kinds=tuple(
-            Kind(each["name"], each["title"], each["call"], tuple(each["until"]), tuple(each["never"]))
+            Kind(
+                name=each["name"],
+                title=each["title"],
+                call=each["call"],
+                until=tuple(each["until"]),
+                never=tuple(each["never"]),
+                posture=each.get("posture", ""),
+            )
             for each in signs["class"]
         ),
         owners=tuple(owners),

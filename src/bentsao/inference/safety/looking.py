@@ -85,10 +85,10 @@ def _agreed_to(messages: Sequence[Message], last: Turn, known: Lists) -> list[tu
 
 
 def _alarm(found: Sequence[tuple[int, Turn, Hit]], known: Lists) -> Alarm:
-    """One alarm for all that was found: the gravest kind's, with what the next one adds."""
+    """One alarm for all that was found: the gravest kind's, with what the next one adds where the two do not clash."""
     numbers = sorted({number for number, _, _ in found})
     kinds = [known.kinds[number] for number in numbers]
-    shown = kinds[:2]
+    shown = [kind for kind in kinds[:2] if kind.posture in ("", kinds[0].posture) or not kinds[0].posture]
     words = dict.fromkeys(turn.words(hit) for number in numbers for owner, turn, hit in found if owner == number)
     return Alarm(
         kinds=tuple(kind.name for kind in kinds),

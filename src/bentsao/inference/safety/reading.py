@@ -30,7 +30,7 @@ _PREVENTED = re.compile("(?:预防|防止|避免|以防|谨防)$")
 _AGAIN = re.compile("又|再次|这次|这回|还在|仍然|还是|至今|加重")
 """What after a sign of another time says that it is so again."""
 
-_OVER = re.compile("史|过$|过的?病|既往")
+_OVER = re.compile("史|过$|过的?病|既往|[做装植放换]过?了?[^,]{0,6}(?:手术|支架|搭桥|起搏器|瓣膜)")
 """What in a clause of another time says that it is over with the clause."""
 
 _TERM = 2
@@ -160,8 +160,8 @@ class Turn:
         return not _OVER.search(own)
 
     def _operated(self, span: tuple[int, int], hit: Hit) -> bool:
-        """术后胸痛: an operation before the sign heals nothing of it."""
-        return span[0] < hit.start and self.text[span[0] : span[1]].endswith("术后")
+        """术后胸痛, 心脏手术后胸痛: an operation before the sign, or within it, heals nothing of it."""
+        return span[0] < hit.end and self.text[span[0] : span[1]].endswith("术后")
 
     def _is_supposed(self, hit: Hit) -> bool:
         sentence, clause = self._start(hit.start, SENTENCE_ENDS), self._start(hit.start, CLAUSE_ENDS)

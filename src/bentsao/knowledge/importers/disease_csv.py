@@ -23,15 +23,19 @@ SHIFTED = "列错位的行"
 NAME_COLUMN = "name"
 
 
+OWN = frozenset({"part", "age", "infection", "insurance", "checklist", "period", "rate", "money"})
+"""Columns that hardly any other table has; of name, symptom and drug a table of one's own may consist."""
+
+
 def knows(look: Look) -> bool:
-    """A table with names and one of the columns."""
-    return look.table and look.has(NAME_COLUMN) and look.has_any(COLUMNS)
+    """A table with names and two of its own columns."""
+    return look.table and look.has(NAME_COLUMN) and len(OWN & set(look.names)) > 1
 
 
 def read(path: Path) -> Iterator[EntityRow | Skipped]:
     """One disease a row. Raises DataError if the header has no column that is known."""
     table = iterate_table(path)
-    header = [cell.strip() for cell in next(table, (1, []))[1]]
+    header = [cell.strip().casefold() for cell in next(table, (1, []))[1]]
     known = [(at, COLUMNS[name]) for at, name in enumerate(header) if name in COLUMNS]
     if NAME_COLUMN not in header or not known:
         wanted = "、".join(COLUMNS)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bentsao.core.errors import Fault
+from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import iterate_json
-from bentsao.knowledge.importers.tables import header_of
+from bentsao.knowledge.importers.tables import first_rows
 from bentsao.knowledge.rows import Row
 
 
@@ -18,12 +18,14 @@ class Look:
     """A look into a file.
 
     names: the fields of the first object or the columns of the table, without blanks at the edges, in small letters.
-    table: whether it is one (CSV, TSV). texts: whether its rows are bare texts.
+    table: whether it is one (CSV, TSV). texts: whether its rows are bare texts. second: the cells of a table's second
+    row, empty where there is none.
     """
 
     names: tuple[str, ...]
     table: bool
     texts: bool = False
+    second: tuple[str, ...] = ()
 
     def has(self, *names: str) -> bool:
         """Whether all of these are there."""
@@ -49,7 +51,10 @@ class Reader:
 def look_into(path: Path) -> Look:
     """A look into a file. Raises DataError where it is no text, MissingError if there is none."""
     if path.suffix.lower() not in {".json", ".jsonl"}:
-        return Look(_folded(header_of(path)), table=True)
+        header, second = [*first_rows(path), [], []][:2]
+        if not header:
+            raise DataError([Fault(str(path), 1, "文件", "", "这是空文件。")])
+        return Look(_folded(header), table=True, second=tuple(second))
     first: Any = next((row for _, row in iterate_json(path) if not isinstance(row, Fault)), None)
     return Look(_folded(list(first)) if isinstance(first, dict) else (), table=False, texts=isinstance(first, str))
 

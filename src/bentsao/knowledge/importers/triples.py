@@ -33,12 +33,15 @@ _NEEDED = ("subject", "attribute", "value")
 
 
 def knows(look: Look) -> bool:
-    """Columns of the usual names; or a table of three without a header, with an attribute in the middle."""
+    """Columns of the usual names; or a table of three without a header, with an attribute in the middle of its rows."""
     if set(_NEEDED) <= set(places(list(look.names))):
         return True
     if not look.table or len(look.names) != len(_NEEDED):
         return False
-    said = look.names[1]
+    return all(map(_is_attribute, (look.names[1], *look.second[1:2])))
+
+
+def _is_attribute(said: str) -> bool:
     return alias_type_of(said) is not None or any(attribute_of(said, kind) for kind in KINDS)
 
 

@@ -9,7 +9,9 @@ also says what the entities are (疾病, 药品 …), unless there is a column �
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bentsao.core.errors import ConfigError, DataError, Fault
@@ -24,7 +26,7 @@ NAME, KIND = "名称", "类别"
 
 NAMES: dict[str, Kind | None] = {
     **dict.fromkeys(("名称", "中心词", "实体", "name"), None),
-    **dict.fromkeys(("疾病", "疾病名称", "疾病名", "病名", "诊断", "disease"), "disease"),
+    **dict.fromkeys(("疾病", "疾病名称", "疾病名", "病名", "disease", "诊断"), "disease"),
     **dict.fromkeys(("药品", "药物", "药品名称", "药物名称", "药名", "通用名", "通用名称", "drug"), "drug"),
     **dict.fromkeys(("症状名称", "症状名", "symptom"), "symptom"),
     **dict.fromkeys(("检查名称", "检查项目名称", "检验项目", "examination"), "examination"),
@@ -33,18 +35,32 @@ NAMES: dict[str, Kind | None] = {
 }
 """What the column of names may be called, and what the entities are where it says so."""
 
-KIND_COLUMNS = ("类别", "类型", "实体类别", "kind")
+KIND_COLUMNS = ("类别", "实体类别", "kind")
+PERHAPS_KIND = "类型"
+"""What the entities are, or where the name of the names' column says so already, an attribute of theirs."""
 
 SEPARATORS = "、；;|\n，,"
 TEXT_SEPARATORS = "；;|\n"
-"""Where the values of a cell part; in running text a comma parts nothing."""
+"""Where the values of a cell part; in running text, and in what has only one value, a comma parts nothing. Nowhere does
+one between figures or letters (1,000元, 1,25-二羟维生素D3).
+"""
+
+_WITHIN = re.compile("(?<=[0-9A-Za-z]),(?=[0-9A-Za-z])")
+_HELD = "\ue000"
+"""What stands for a comma that parts nothing."""
+
+ANSWERS: dict[str, dict[str, str]] = {
+    "传染性": {**dict.fromkeys("无否不", "无传染性"), **dict.fromkeys("有是", "有传染性")},
+    "是否医保": {**dict.fromkeys("否无不", "非医保疾病"), **dict.fromkeys("是有", "医保疾病")},
+}
+"""Attributes that people answer with a word, and what it means."""
 
 
 def knows(look: Look) -> bool:
     """A table with a column of names and at least one that is known."""
-    if not look.table or not look.has_any(set(NAMES)):
-        return False
-    return any(_means(name, kind) is not None for name in look.names if name not in NAMES for kind in KINDS)
+    name_at = _name_at(look.names) if look.table else None
+    others = [name for at, name in enumerate(look.names) if at != name_at]
+    return name_at is not None and any(_means(name, kind) is not None for name in others for kind in KINDS)
 
 
 def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[EntityRow | Skipped]:
@@ -53,14 +69,18 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Entit
     columns: 名称, 类别 or an attribute → the column that has it; None: by the usual names.
     Raises DataError where no column has names, or with all rows whose 类别 is none; ConfigError for a wrong map.
     """
+    if path.suffix.lower() in {".json", ".jsonl"}:
+        reason = "--columns 与 --reader table 只用于表格（CSV、TSV）。请另存为 CSV，或去掉它们。"
+        raise DataError([Fault(str(path), 1, "文件", path.name, reason)])
     table = iterate_table(path)
-    header = [cell.strip() for cell in next(table, (1, []))[1]]
+    line, row = next(table, (1, list[str]()))
+    header = [cell.strip() for cell in row]
     roles = _roles(header, columns or {})
     name_at = next((at for at, role in enumerate(roles) if role == NAME), None)
     if name_at is None:
         reason = f"没有一列是名称。请把它叫作 {'、'.join(list(NAMES)[:8])} 之一，或用 --columns {NAME}=列名 指明。"
-        raise DataError([Fault(str(path), 1, "表头", ",".join(header), reason)])
-    usual = NAMES.get(header[name_at].casefold()) or "disease"
+        raise DataError([Fault(str(path), line, "表头", ",".join(header), reason)])
+    usual = NAMES.get(header[name_at].casefold()) or _likely_kind(roles)
     faults: list[Fault] = []
     for number, row in table:
         cells = [cell.strip() for cell in [*row, *[""] * (len(header) - len(row))]]
@@ -89,6 +109,9 @@ def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
             f"列的映射里不认识 {'、'.join(unknown)}。等号左边可用：{NAME}、{KIND}、别名，或属性（也认得常见的别名，"
             f"如 症状、科室）：{'、'.join(ATTRIBUTES)}。"
         )
+    twice = [column for column, uses in Counter(columns.values()).items() if uses > 1]
+    if twice:
+        raise ConfigError(f"列“{'、'.join(twice)}”在映射里用了两次。一列只能是一样东西。")
     places = {name.casefold(): at for at, name in enumerate(header)}
     if missing := [column for column in columns.values() if column.strip().casefold() not in places]:
         raise ConfigError(f"表里没有这些列：{'、'.join(missing)}。表头是：{'、'.join(header)}。")
@@ -100,22 +123,43 @@ def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
         elif name.casefold() in KIND_COLUMNS and KIND not in columns:
             roles[at] = KIND
     if NAME not in columns:
-        first = next((at for at, name in enumerate(header) if at not in told and name.casefold() in NAMES), None)
+        first = _name_at(["" if at in told else name.casefold() for at, name in enumerate(header)])
         if first is not None:
             roles[first] = NAME
+    says_kind = any(role == NAME and NAMES.get(name.casefold()) for role, name in zip(roles, header, strict=True))
+    if KIND not in roles and not says_kind and PERHAPS_KIND in roles:
+        roles[roles.index(PERHAPS_KIND)] = KIND
     return roles
+
+
+def _name_at(names: Sequence[str]) -> int | None:
+    """Which column has the names: the first that may, a diagnosis last (症状,诊断,疾病)."""
+    found = [at for at, name in enumerate(names) if name in NAMES]
+    return min(found, key=lambda at: (names[at] == "诊断", at), default=None)
+
+
+def _likely_kind(roles: Sequence[str]) -> Kind:
+    """The kind that can have the most of the columns; a disease where several can."""
+    kinds: list[Kind] = [kind for kind in KINDS if kind != "other"]
+    return max(kinds, key=lambda kind: sum(attribute_of(role, kind) is not None for role in roles))
 
 
 def _take(draft: Draft, role: str, cell: str) -> None:
     alias_type, attribute = alias_type_of(role), attribute_of(role, draft.kind)
     if alias_type is not None:
-        for text in values.split_list(cell, SEPARATORS):
+        for text in _parted(cell, SEPARATORS):
             draft.alias(text, alias_type)
     elif attribute is not None:
-        running = attribute in values.TEXT_ATTRIBUTES
-        draft.facts(attribute, values.split_list(cell, TEXT_SEPARATORS if running else SEPARATORS))
+        whole = attribute in values.TEXT_ATTRIBUTES or not ATTRIBUTES[attribute].many
+        answers = ANSWERS.get(attribute, {})
+        parts = _parted(cell, TEXT_SEPARATORS if whole else SEPARATORS)
+        draft.facts(attribute, [answers.get(part, part) for part in parts])
     else:
         draft.leave_out(values.UNMAPPED + (role or "（没有列名）")[:20], cell)
+
+
+def _parted(cell: str, separators: str) -> list[str]:
+    return [part.replace(_HELD, ",") for part in values.split_list(_WITHIN.sub(_HELD, cell), separators)]
 
 
 def _means(name: str, kind: Kind) -> str | None:

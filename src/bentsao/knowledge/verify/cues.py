@@ -137,6 +137,9 @@ QUANTITY_WORDS: tuple[tuple[str, re.Pattern[str], frozenset[str]], ...] = (
 OTHER_TIMES = re.compile("术后|术前|手术|住院|入院|出院|复查|随访|观察|持续|发作|潜伏|病前|生后|控制后|内出现")
 """Words beside a time that say it is none of the attributes that facts have."""
 
+EACH_ITS_OWN = re.compile("分别|各|依次|相比|不同|区别|差别|不一样")
+"""Words with which a sentence gives to each of several what is its own; without them it says all of all."""
+
 MEASURED = frozenset(
     {
         "用法用量",

@@ -12,12 +12,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from bentsao.core.records import Fact
 from bentsao.knowledge.schema import ATTRIBUTES
-from bentsao.knowledge.verify.cues import MEASURED, OTHER_TIMES, QUANTITY_HOME, QUANTITY_WORDS
+from bentsao.knowledge.verify.cues import EACH_ITS_OWN, MEASURED, OTHER_TIMES, QUANTITY_HOME, QUANTITY_WORDS
 from bentsao.knowledge.verify.evidence import Entry, Evidence, Figures, written
 from bentsao.knowledge.verify.quantities import Quantity, compare
 from bentsao.knowledge.verify.reading import Reading, Span, conditions_of
@@ -48,9 +48,9 @@ def judge_name(reading: Reading, evidence: Evidence, start: int, end: int, own: 
         return None
     ruling = None
     if entries := evidence.entries(name, own):
-        ruling = _judge_entries(reading, (start, end), taken, entries, exact=True)
+        ruling = _judge_entries(reading, (start, end), taken, entries, evidence.conditions, exact=True)
     if (ruling is None or ruling.verdict == "beyond") and (entries := evidence.narrower(name)):
-        general = _judge_entries(reading, (start, end), taken, entries, exact=False)
+        general = _judge_entries(reading, (start, end), taken, entries, evidence.conditions, exact=False)
         ruling = general if ruling is None or general.verdict != "beyond" else ruling
     if ruling is not None:
         return ruling
@@ -60,12 +60,17 @@ def judge_name(reading: Reading, evidence: Evidence, start: int, end: int, own: 
     return Ruling(start, end, "beyond", f"比事实具体：事实只说“{near.value}”。", near.fact, near.value)
 
 
-def _judge_entries(reading: Reading, span: Span, taken: Stance, entries: Sequence[Entry], *, exact: bool) -> Ruling:
-    """The ruling by what the facts say of a name, or (not `exact`) of things of which it is the general term."""
+def _judge_entries(
+    reading: Reading, span: Span, taken: Stance, entries: Sequence[Entry], conditions: Collection[str], *, exact: bool
+) -> Ruling:
+    """The ruling by what the facts say of a name, or (not `exact`) of things of which it is the general term.
+
+    conditions: those of all facts.
+    """
     start, attributes = span[0], reading.attributes(*span)
     ours, why = _of_subjects(reading, start, entries)
     fitting = [entry for entry in ours if _fits(entry, attributes)]
-    holding = [entry for entry in fitting if not _excluded(reading, start, entry.fact.qualifier)]
+    holding = [entry for entry in fitting if not _excluded(reading, start, entry.fact.qualifier, conditions)]
     if not holding:
         near = (fitting or ours or entries)[0]
         if fitting:
@@ -95,7 +100,7 @@ def _of_subjects(reading: Reading, start: int, entries: Sequence[Entry]) -> tupl
     if not ours:
         return [], f"事实说的是“{entries[0].fact.subject}”，文中说的是别的对象。"
     left, right = reading.sentence(start)
-    if len(subjects) > 1 and any(word in reading.text[left:right] for word in ("都", "均")):
+    if len(subjects) > 1 and not EACH_ITS_OWN.search(reading.text, left, right):
         lacking = [subject for subject in subjects if all(entry.fact.subject != subject for entry in ours)]
         if lacking:
             return [], f"文中说几个对象都如此，事实没有这样说“{lacking[0]}”。"
@@ -140,8 +145,12 @@ def _contrary(entry: Entry, taken: Stance) -> str:
     return f"事实“{entry.fact.attribute}”说的是“{entry.value}”，文中说的相反。"
 
 
-def _excluded(reading: Reading, start: int, qualifier: str | None) -> bool:
-    """Whether the text speaks of another group than the fact does (成人, where the fact has 儿童)."""
+def _excluded(reading: Reading, start: int, qualifier: str | None, conditions: Collection[str]) -> bool:
+    """Whether the text speaks of another group than the fact does (成人, where the fact has 儿童), or says it under the
+    condition of another fact (`中重度发作：`).
+    """
+    if qualifier is not None and reading.filed_under(start, conditions) not in (None, written(qualifier)):
+        return True
     if not _unsaid(reading, start, qualifier):
         return False
     here = reading.conditions(start)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Literal, NamedTuple
 
 from ahocorasick_rs import AhoCorasick, MatchKind
@@ -38,6 +38,7 @@ _BREAK = re.compile(f",(?={BREAK})")
 _GROUPS = [(axis, group, words) for axis, groups in CONDITIONS.items() for group, words in groups.items()]
 _CONDITION = re.compile("|".join(f"(?P<c{number}>{words})" for number, (_, _, words) in enumerate(_GROUPS)))
 _TOGETHER = re.compile(r"[、和与及跟同以]+")
+_FORMER_LATTER = re.compile("前者|后者")
 _SEEK_CARE = re.compile(
     r"(?:如果|如(?=出现|有|伴|遇|发现|病情|症状)|若|一旦|倘若|假如|要是)(?P<when>[^。;!?\n]{1,60}?)(?:[,时]|的话|应|请|需|要|立即|及时|尽快)"
     r"[^。;!?\n]{0,24}?(?:就医|就诊|急诊|急救|120|医生|医师|医院)"
@@ -161,7 +162,15 @@ class Reading:
         if later:
             return (later[0].own,)
         earlier = [topic for topic in self.topics if topic.start < left and topic.role == "subject"]
-        return self._joined(earlier) if earlier else ()
+        return self._one_of(self._joined(earlier), left, start) if earlier else ()
+
+    def _one_of(self, subjects: tuple[str, ...], left: int, start: int) -> tuple[str, ...]:
+        """Of two that the sentence before joined, the one that is meant by 前者 or 后者."""
+        words = _FORMER_LATTER.findall(self.text, left, start)
+        if not words or len(subjects) != 2:
+            return subjects
+        last, first = subjects
+        return (first,) if words[-1] == "前者" else (last,)
 
     def _joined(self, topics: Sequence[Name]) -> tuple[str, ...]:
         last = topics[-1]
@@ -172,6 +181,12 @@ class Reading:
             out.append(topic.own)
             last = topic
         return tuple(out)
+
+    def filed_under(self, start: int, conditions: Collection[str]) -> str | None:
+        """Which of these conditions stands as a heading (`预防发作：`) over a place of a sentence; None for none."""
+        left, _ = self.sentence(start)
+        places = {self.text.rfind(f"{each}:", left, start): each for each in sorted(conditions, key=len)}
+        return places[max(places)] if places and max(places) >= 0 else None
 
     def conditions(self, start: int) -> dict[str, str]:
         """The conditions under which the text speaks at a place: axis → group, the last up to its clause's end."""
