@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -57,6 +59,19 @@ def test_answers_come_back_in_the_questions_order(tmp_path: Path) -> None:
     assert len({done for done, _ in seen if 0 < done < 2}) > 3, "it also moves while a batch is written"
     assert not out.with_name("out.jsonl.part").exists()
     assert all(a.seconds > 0 and a.tokens == len(a.text) + 1 for a in answers)
+
+
+def test_a_full_disk_is_told_with_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    part = tmp_path / "out.jsonl.part"
+
+    def full(file: int) -> None:
+        if part.exists() and os.path.samestat(os.fstat(file), part.stat()):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("bentsao.inference.journal.os.fsync", full)
+    with pytest.raises(OSError, match="No space") as told:
+        answer_all(StandInEngine(), questions(2), tmp_path / "out.jsonl", SHORT)
+    assert told.value.filename == str(part)
 
 
 @pytest.mark.parametrize(("rows", "budget", "beams"), [(5, 10_000, 1), (16, 100, 1), (16, 100, 2), (1, 10, 1)])

@@ -127,7 +127,8 @@ def build(
                 judge=sieve.judge,
             )
             if not share or not order.material.subjects:
-                without += [split] if share else []
+                if share:
+                    without.append(split)
                 continue
             path = folder / f"{split}.jsonl"
             with refused_path(path).open("w", encoding="utf-8", newline="\n") as refused:

@@ -178,14 +178,15 @@ def check_writable(path: Path, *, folder: bool = False) -> None:
 
 
 @contextmanager
-def _named(path: Path) -> Generator[None]:
+def writing_to(path: Path) -> Generator[None]:
     """A full disk is told with the path that was to be written, which the error of a write does not say."""
     try:
         yield
     except Exception as error:
-        in_rust = f"(os error {errno.ENOSPC})" in str(error)  # safetensors has an error of its own
-        if in_rust or (isinstance(error, OSError) and error.errno and not error.filename):
-            raise OSError(getattr(error, "errno", errno.ENOSPC), str(error), str(path)) from error
+        # safetensors has an error of its own, with the number in its words.
+        number = errno.ENOSPC if f"(os error {errno.ENOSPC})" in str(error) else getattr(error, "errno", None)
+        if number in (errno.ENOSPC, errno.EDQUOT):
+            raise OSError(number, os.strerror(number), str(path)) from error
         raise
 
 
@@ -197,9 +198,9 @@ def whole_file(path: Path) -> Generator[Path]:
     os.close(handle)
     temporary = Path(name)
     try:
-        with _named(path):
+        with writing_to(path):
             yield temporary
-        _flush(temporary)
+            _flush(temporary)
         _default_mode(temporary, 0o666)
         temporary.replace(path)
         _flush(path.parent)
@@ -218,10 +219,10 @@ def whole_folder(path: Path) -> Generator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
-        with _named(path):
+        with writing_to(path):
             yield temporary
-        for file in temporary.rglob("*"):
-            _flush(file)
+            for file in temporary.rglob("*"):
+                _flush(file)
         _default_mode(temporary, 0o777)
         aside = temporary.with_suffix(".old")
         if path.exists():

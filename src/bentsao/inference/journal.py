@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from bentsao import __version__
 from bentsao.core.errors import ConfigError
-from bentsao.core.files import read_json, sha256_text, write_json, write_jsonl
+from bentsao.core.files import read_json, sha256_text, write_json, write_jsonl, writing_to
 from bentsao.core.records import Question, Record
 
 
@@ -130,7 +130,7 @@ class Journal(Generic[K]):
     def append(self, answers: Sequence[K]) -> None:
         """Keep these answers, on the disk before this returns."""
         self.answers.update({answer.id: answer for answer in answers})
-        with self._journal.open("a", encoding="utf-8", newline="\n") as journal:
+        with writing_to(self._journal), self._journal.open("a", encoding="utf-8", newline="\n") as journal:
             journal.write("".join(answer.model_dump_json() + "\n" for answer in answers))
             journal.flush()
             os.fsync(journal.fileno())

@@ -55,8 +55,9 @@ def test_list_tells_what_is_here(run: Run, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("COLUMNS", "80")
     table = run("list")
     assert all(cell_len(line) <= 80 for line in table.splitlines())
-    assert all(any(line.startswith(f"{name} ") for line in table.splitlines()) for name in BASES)
+    assert all(any(line.lstrip().startswith(f"{name} ") for line in table.splitlines()) for name in BASES)
     llama = run("show", "llama-7b")
+    assert "…" not in table + llama
     assert all(word in llama for word in ("huggyllama/llama-7b", "non-commercial", "16 位 13.5", "decapoda"))
     memory = {row["name"]: row["memory_bytes"] for row in run("list", "--json")}
     assert memory["llama-7b"]["16"] == 2 * BASES["llama-7b"].parameters

@@ -51,6 +51,7 @@ def list_bases(*, as_json: AsJson = False) -> None:
         )
         return
     table = Table("名字", "大小", "对话格式", "本机", "说明", box=SIMPLE_HEAD, pad_edge=False)
+    table.columns[-1].overflow = "fold"
     for name, base in BASES.items():
         row = (name, size(base.parameters), _usual_format(name, base), "是" if here[name] else "", base.description)
         table.add_row(*row)
@@ -187,6 +188,7 @@ def show_base(
     for key, label in LABELS.items():
         if found.get(key) not in (None, [], "", False):
             table.add_row(label, plain_markup(_shown(key, found[key])))
+    table.columns[-1].overflow = "fold"
     Console().print(table)
     if located is None:
         report(f"还不在本机。下载：bentsao bases fetch {name}")
