@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bentsao.apps.reports.comparison import markdown, page
-from bentsao.core.errors import ConfigError
+from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.core.files import write_json, write_jsonl
 from bentsao.evaluation.answers import match, read_systems
 from bentsao.evaluation.comparing import Comparison, apart, compare
@@ -61,7 +61,7 @@ def test_scores_of_another_make_are_told(tmp_path: Path, scores: object) -> None
     judge = tmp_path / "judge"
     write_json(judge / "scores.json", scores)
     write_jsonl(judge / "judgements.jsonl", [])
-    with pytest.raises(BentsaoError, match="scores.json"):
+    with pytest.raises(BentsaoError, match=r"scores\.json"):
         made(tmp_path, (judge,), 甲=[{"text": "a"}])
 
 
