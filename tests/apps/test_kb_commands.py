@@ -90,6 +90,13 @@ def test_the_same_file_with_other_columns_is_read_again(tmp_path: Path, run: Run
     assert "手麻" in run("show", "腕管综合征", "--kb", kb)
 
 
+def test_the_same_file_with_another_reader_is_read_again(tmp_path: Path, run: Run) -> None:
+    file, kb = tmp_path / "表.csv", tmp_path / "own.kb"
+    file.write_text("name,symptom,period\n腕管综合征,手麻,3周\n", encoding="utf-8")
+    assert "（table）" in run("import", file, "--kb", kb)
+    assert "（disease_csv）" in run("import", file, "--kb", kb, "--reader", "disease_csv")
+
+
 def test_the_same_file_again_changes_nothing_and_a_new_one_replaces_it(kb: Path, run: Run) -> None:
     file = kb.parent / "疾病.jsonl"
     assert "没有重新导入" in run("import", file, "--kb", kb, "--licence", "测试用")
@@ -126,7 +133,7 @@ def test_several_files_of_one_source_stay_apart(kb: Path, run: Run) -> None:
         (["疾病.jsonl", "--columns", "subject=a,subject=b"], ConfigError, "subject 给了两次"),
         (["疾病.jsonl", "--columns", "病名=a"], DataError, "只用于表格"),
         (["表.csv", "--columns", "病名=a"], ConfigError, "不认识 病名"),
-        (["表.csv", "--columns", "名称=病种,症状=病种"], ConfigError, "病种”在映射里用了两次"),
+        (["表.csv", "--columns", "名称=病种,症状=病种"], ConfigError, "病种”这一列用了两次"),
         (["疾病.jsonl", "--columns", "subject=a", "--reader", "cmekg"], ConfigError, "只用于 table 与 triples"),
         (["疾病.jsonl", "别处/疾病.jsonl"], ConfigError, "都叫 疾病"),
         (["疾病.jsonl", "乱.txt"], DataError, "认不出这个文件的格式"),

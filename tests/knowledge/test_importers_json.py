@@ -1,8 +1,9 @@
 """The readers of JSON forms and triples, each on a few rows."""
 
 import json
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -178,6 +179,12 @@ def test_medical_json(tmp_path: Path) -> None:
     }
 
 
+def test_medical_json_in_capitals(tmp_path: Path) -> None:
+    path = write(tmp_path, {"Name": "百日咳", "Cure_Department ": ["儿科"]})
+    assert detect(path) == "medical_json"
+    assert [r.facts for r in medical_json.read(path) if isinstance(r, EntityRow)] == [(FactRow("所属科室", "儿科"),)]
+
+
 # --- triples ---------------------------------------------------------------------------------------------------------
 
 
@@ -213,6 +220,16 @@ def test_triples_with_a_map_of_columns(tmp_path: Path) -> None:
     ]
     with pytest.raises(ConfigError, match="who"):
         list(triples.read(path, {"who": "谁"}))
+
+
+def test_triples_with_an_answer_in_a_word(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("偏头痛,传染性,无\n流感,传染性,有\n流感,医保,否\n", encoding="utf-8")
+    assert [fact.value for row in triples.read(path) if isinstance(row, EntityRow) for fact in row.facts] == [
+        "无传染性",
+        "有传染性",
+        "非医保疾病",
+    ]
 
 
 def test_triples_of_an_unknown_kind_or_a_short_row_are_faults(tmp_path: Path) -> None:
@@ -293,6 +310,17 @@ def test_a_table_whose_names_have_no_known_column_is_not_guessed_at(tmp_path: Pa
     path.write_text("病种,症状,科室\n偏头痛,头痛,神经内科", encoding="utf-8")
     with pytest.raises(DataError, match="认不出"):
         detect(path)
+
+
+@pytest.mark.parametrize("read", [detect, *(READERS[name].read for name in ("triples", "disease_csv", "table"))])
+def test_a_header_after_blank_lines_is_told_with_its_line(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("\n\n病种\t颜色\n", encoding="utf-8")
+    with pytest.raises(DataError) as caught:
+        list(cast("Iterable[object]", read(path)))
+    (fault,) = caught.value.faults
+    assert (fault.line, fault.field) == (3, "表头")
+    assert fault.value in {"病种,颜色", "病种、颜色"}
 
 
 def test_an_empty_table_is_told_as_such(tmp_path: Path) -> None:

@@ -78,3 +78,16 @@ def test_running_text_and_names_are_judged_more_mildly() -> None:
 )
 def test_split_list(text: str, items: list[str]) -> None:
     assert values.split_list(text, "、") == items
+
+
+@pytest.mark.parametrize(
+    ("text", "items"),
+    [
+        ("1,000-2,000元", ["1,000-2,000元"]),
+        ("1,25-二羟维生素D3,血钙", ["1,25-二羟维生素D3", "血钙"]),
+        ("N,N-二甲基甲酰胺,苯", ["N,N-二甲基甲酰胺", "苯"]),
+        ("血常规,CT,MRI,T3,T4", ["血常规", "CT", "MRI", "T3", "T4"]),
+    ],
+)
+def test_a_comma_within_a_figure_or_a_name_parts_nothing(text: str, items: list[str]) -> None:
+    assert values.split_list(text, ",") == items

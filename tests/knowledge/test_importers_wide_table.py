@@ -64,6 +64,18 @@ def test_a_column_of_kinds_goes_before(tmp_path: Path) -> None:
     assert [row.kind for row in wide_table.read(path) if isinstance(row, EntityRow)] == ["symptom", "disease"]
     with pytest.raises(DataError, match=r"表.csv:2 .*类别.*'怪'"):
         list(wide_table.read(table(tmp_path, "名称,类别,科室\n头痛,怪,神经内科\n偏头痛,怪2,神经内科\n")))
+    with pytest.raises(DataError, match=r"字段 Kind .*--columns 属性=列名"):
+        list(wide_table.read(table(tmp_path, "名称,Kind,适应症\n阿莫西林,处方药,感染\n")))
+
+
+def test_a_column_of_types_has_kinds_or_is_one_like_others(tmp_path: Path) -> None:
+    path = table(tmp_path, "名称,类型,适应症\n阿莫西林,处方药,感染\n布洛芬,其他,头痛\n")
+    assert facts(list(wide_table.read(path))) == {
+        "阿莫西林": [("分类", "处方药"), ("适应症", "感染")],
+        "布洛芬": [("分类", "其他"), ("适应症", "头痛")],
+    }
+    path = table(tmp_path, "名称,类型,适应症\n阿莫西林,药品,感染\n头痛,症状,\n")
+    assert [row.kind for row in wide_table.read(path) if isinstance(row, EntityRow)] == ["drug", "symptom"]
 
 
 def test_columns_of_other_names_are_mapped(tmp_path: Path) -> None:
@@ -108,11 +120,11 @@ def test_whose_names_and_of_what_kind(tmp_path: Path, header: str, name: str, ki
 
 
 def test_a_word_for_yes_or_no_is_an_answer(tmp_path: Path) -> None:
-    path = table(tmp_path, "疾病,传染性,医保\n痛风,无,是\n流感,有,否\n麻疹,有传染性,\n")
+    path = table(tmp_path, "疾病,传染性,医保\n痛风,无,是\n流感,有,否\n麻疹,呼吸道传播,\n")
     assert [[value for _, value in found] for found in facts(list(wide_table.read(path))).values()] == [
         ["无传染性", "医保疾病"],
         ["有传染性", "非医保疾病"],
-        ["有传染性"],
+        ["呼吸道传播"],
     ]
 
 

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.model_flags import report
 from bentsao.apps.commands.verbs import verb
 from bentsao.apps.terminal import plain_markup, printable
 from bentsao.core.errors import ConfigError

@@ -13,7 +13,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.model_flags import report
 from bentsao.apps.commands.verbs import verb
 from bentsao.apps.terminal import plain_markup
 from bentsao.core.errors import ConfigError, MissingError

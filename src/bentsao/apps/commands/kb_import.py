@@ -162,5 +162,7 @@ def _roles(columns: str) -> dict[str, str]:
             raise ConfigError(f"--columns 里的 {part!r} 应写作 角色=列名，例如 subject=病名。")
         if role in roles:
             raise ConfigError(f"--columns 里 {role} 给了两次。请去掉一个。")
+        if column in roles.values():
+            raise ConfigError(f"--columns 里“{column}”这一列用了两次。一列只能是一样东西。")
         roles[role] = column
     return roles

@@ -42,5 +42,5 @@ def detect(path: Path) -> str:
         shown = "、".join(look.names) or path.name
         ways = f"用 --reader 指定读取方式（{'、'.join(READERS)}），或用 --columns 指明各列（如 名称=病种,症状=主诉）"
         reason = f"认不出这个文件的格式。请{ways}。"
-        raise DataError([Fault(str(path), 1, "表头" if look.table else "字段", shown, reason)])
+        raise DataError([Fault(str(path), look.line, "表头" if look.table else "字段", shown, reason)])
     return name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from bentsao.knowledge.importers import values
 from bentsao.knowledge.importers.drafting import Draft
@@ -28,10 +29,14 @@ def people(draft: Draft, cell: str) -> None:
 _SPREADS = re.compile(r"(?:传播|传染)$")
 
 
+_NO, _YES = frozenset({"无", "没有", "否", "不", "不是"}), frozenset({"有", "是"})
+"""What people answer in a word."""
+
+
 def infection(draft: Draft, cell: str) -> None:
     """Whether it is infectious, or the routes of transmission: the column holds the one or the other."""
-    no = re.search(r"(?:无|非|不具备|没有)传染性", cell)
-    yes = re.search(r"(?<!无)(?<!具备)(?<!没)有传染性", cell)
+    no = cell.strip() in _NO or re.search(r"(?:无|非|不具备|没有)传染性|不(?:会)?传染", cell)
+    yes = cell.strip() in _YES or re.search(r"(?<!无)(?<!具备)(?<!没)有传染性", cell)
     if no and yes:
         draft.leave_out(values.SENTENCE, cell)
     elif no or yes:
@@ -44,12 +49,14 @@ def infection(draft: Draft, cell: str) -> None:
                 draft.leave_out(values.why_not(part) or values.SENTENCE, part)
 
 
-_INSURED = {"是": "医保疾病", "否": "非医保疾病"}
-
-
 def insurance(draft: Draft, cell: str) -> None:
     """Whether the insurance pays: in words, or yes and no."""
-    draft.fact("是否医保", _INSURED.get(cell.strip(), cell))
+    answer = cell.strip()
+    draft.fact("是否医保", "医保疾病" if answer in _YES else "非医保疾病" if answer in _NO else cell)
+
+
+ANSWERS: dict[str, Callable[[Draft, str], None]] = {"传染性": infection, "是否医保": insurance}
+"""The attributes whose value is an answer, and what becomes of it."""
 
 
 def cost(draft: Draft, cell: str) -> None:

@@ -35,14 +35,15 @@ def knows(look: Look) -> bool:
 def read(path: Path) -> Iterator[EntityRow | Skipped]:
     """One disease a row. Raises DataError if the header has no column that is known."""
     table = iterate_table(path)
-    header = [cell.strip().casefold() for cell in next(table, (1, []))[1]]
+    line, first = next(table, (1, list[str]()))
+    header = [cell.strip().casefold() for cell in first]
     known = [(at, COLUMNS[name]) for at, name in enumerate(header) if name in COLUMNS]
     if NAME_COLUMN not in header or not known:
         wanted = "、".join(COLUMNS)
         reason = f"表头里要有 {NAME_COLUMN} 和下列列名之一：{wanted}。"
-        raise DataError([Fault(str(path), 1, "表头", ",".join(header), reason)])
+        raise DataError([Fault(str(path), line, "表头", ",".join(header), reason)])
     unknown = [name for name in header if name and name != NAME_COLUMN and name not in COLUMNS]
-    yield from (Skipped(values.UNMAPPED + name, name, 1) for name in unknown)
+    yield from (Skipped(values.UNMAPPED + name, name, line) for name in unknown)
     width, name_at = max(at for at, name in enumerate(header) if name) + 1, header.index(NAME_COLUMN)
     for number, row in table:
         if any(cell.strip() for cell in row[width:]):

@@ -19,13 +19,14 @@ class Look:
 
     names: the fields of the first object or the columns of the table, without blanks at the edges, in small letters.
     table: whether it is one (CSV, TSV). texts: whether its rows are bare texts. second: the cells of a table's second
-    row, empty where there is none.
+    row, empty where there is none. line: the number of its header, 1 where it is no table.
     """
 
     names: tuple[str, ...]
     table: bool
     texts: bool = False
     second: tuple[str, ...] = ()
+    line: int = 1
 
     def has(self, *names: str) -> bool:
         """Whether all of these are there."""
@@ -51,10 +52,11 @@ class Reader:
 def look_into(path: Path) -> Look:
     """A look into a file. Raises DataError where it is no text, MissingError if there is none."""
     if path.suffix.lower() not in {".json", ".jsonl"}:
-        header, second = [*first_rows(path), [], []][:2]
-        if not header:
+        rows = first_rows(path)
+        if not rows:
             raise DataError([Fault(str(path), 1, "文件", "", "这是空文件。")])
-        return Look(_folded(header), table=True, second=tuple(second))
+        (line, header), *others = rows
+        return Look(_folded(header), table=True, second=tuple(others[0][1]) if others else (), line=line)
     first: Any = next((row for _, row in iterate_json(path) if not isinstance(row, Fault)), None)
     return Look(_folded(list(first)) if isinstance(first, dict) else (), table=False, texts=isinstance(first, str))
 

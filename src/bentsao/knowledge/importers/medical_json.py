@@ -33,6 +33,7 @@ def read(path: Path) -> Iterator[EntityRow | PassageRow | Skipped]:
 
 
 def _disease(row: dict[str, Any], number: int) -> Iterator[EntityRow | PassageRow | Skipped]:
+    row = {key.strip().casefold(): value for key, value in row.items()}
     draft = Draft(required_text(row, "name"), "disease", number)
     for key, value in row.items():
         if key in FIELDS:

@@ -20,7 +20,7 @@ def iterate_table(path: Path) -> Iterator[tuple[int, list[str]]]:
     MissingError if there is none.
     """
     text = read_text(path)
-    first = text.split("\n", 1)[0]
+    first = text.lstrip("\r\n").split("\n", 1)[0]
     delimiter = "\t" if first.count("\t") > first.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     number, width, faults = 0, 0, list[Fault]()
@@ -50,11 +50,6 @@ def _has_rows(cell: str, delimiter: str, width: int) -> bool:
     return any(0 < width - 1 <= 2 * line.count(delimiter) for line in cell.splitlines()[1:])
 
 
-def first_rows(path: Path) -> list[list[str]]:
-    """The cells of the first two rows that are not blank, trimmed; fewer if there are no more."""
-    return [[cell.strip() for cell in row] for _, row in islice(iterate_table(path), 2)]
-
-
-def header_of(path: Path) -> list[str]:
-    """The cells of the first row that is not blank, trimmed; empty if there is none."""
-    return next(([cell.strip() for cell in row] for _, row in iterate_table(path)), [])
+def first_rows(path: Path) -> list[tuple[int, list[str]]]:
+    """The first two rows that are not blank, with their numbers; fewer if there are no more."""
+    return list(islice(iterate_table(path), 2))

@@ -12,7 +12,7 @@ from typing import Any
 
 from bentsao.core.errors import ConfigError, DataError, Fault
 from bentsao.core.rows import RowError
-from bentsao.knowledge.importers import values
+from bentsao.knowledge.importers import cells, values
 from bentsao.knowledge.importers.drafting import Draft
 from bentsao.knowledge.importers.looking import Look
 from bentsao.knowledge.importers.objects import read_objects
@@ -72,20 +72,19 @@ def places(header: list[str], columns: Mapping[str, str] | None = None) -> dict[
 
 def _table(path: Path, columns: Mapping[str, str] | None) -> Iterator[EntityRow | Skipped]:
     table = iterate_table(path)
-    first = next(table, None)
-    header = first[1] if first else []
+    line, header = next(table, (1, list[str]()))
     at = places(header, columns)
-    if first and not at and not columns and len(header) == len(_NEEDED):
+    if not at and not columns and len(header) == len(_NEEDED):
         at = {role: place for place, role in enumerate(_NEEDED)}
         table = iterate_table(path)
     if lacking := [role for role in _NEEDED if role not in at]:
         reason = f"找不到 {'、'.join(lacking)} 对应的列。请给出列的映射，或用这些列名：实体,属性,值。"
-        raise DataError([Fault(str(path), 1, "表头", ",".join(header), reason)])
+        raise DataError([Fault(str(path), line, "表头", ",".join(header), reason)])
     faults: list[Fault] = []
     for number, row in table:
-        cells = {role: row[place] for role, place in at.items() if place < len(row)}
+        written = {role: row[place] for role, place in at.items() if place < len(row)}
         try:
-            yield from _triple(cells, number)
+            yield from _triple(written, number)
         except RowError as error:
             faults.append(Fault(str(path), number, error.field, error.value, error.reason))
     if faults:
@@ -94,26 +93,28 @@ def _table(path: Path, columns: Mapping[str, str] | None) -> Iterator[EntityRow 
 
 def _object(row: dict[str, Any], number: int, columns: Mapping[str, str] | None) -> Iterator[EntityRow | Skipped]:
     keys = list(row)
-    cells = {role: row[keys[place]] for role, place in places(keys, columns).items()}
-    said = cells.get("value")
+    written = {role: row[keys[place]] for role, place in places(keys, columns).items()}
+    said = written.get("value")
     for value in said if isinstance(said, list) else [said]:
-        yield from _triple({**cells, "value": value}, number)
+        yield from _triple({**written, "value": value}, number)
 
 
-def _triple(cells: dict[str, Any], number: int) -> Iterator[EntityRow | Skipped]:
+def _triple(written: dict[str, Any], number: int) -> Iterator[EntityRow | Skipped]:
     for role in _NEEDED:
-        if not isinstance(cells.get(role), str):
-            raise RowError(role, cells.get(role), "应是字符串。" if role in cells else "缺少这一列。")
-    kind = _kind(cells.get("kind"), cells["attribute"])
-    draft = Draft(cells["subject"], kind, number)
-    attribute, alias_type = attribute_of(cells["attribute"], kind), alias_type_of(cells["attribute"])
-    qualifier = cells.get("qualifier")
+        if not isinstance(written.get(role), str):
+            raise RowError(role, written.get(role), "应是字符串。" if role in written else "缺少这一列。")
+    kind = _kind(written.get("kind"), written["attribute"])
+    draft = Draft(written["subject"], kind, number)
+    attribute, alias_type = attribute_of(written["attribute"], kind), alias_type_of(written["attribute"])
+    qualifier = written.get("qualifier")
     if alias_type is not None:
-        draft.alias(cells["value"], alias_type)
+        draft.alias(written["value"], alias_type)
+    elif attribute in cells.ANSWERS and not qualifier:
+        cells.ANSWERS[attribute](draft, written["value"])
     elif attribute is not None:
-        draft.fact(attribute, cells["value"], qualifier if isinstance(qualifier, str) else None)
+        draft.fact(attribute, written["value"], qualifier if isinstance(qualifier, str) else None)
     else:
-        draft.leave_out(values.UNMAPPED + values.tidy(cells["attribute"])[:20], cells["value"])
+        draft.leave_out(values.UNMAPPED + values.tidy(written["attribute"])[:20], written["value"])
     yield from draft.rows()
 
 

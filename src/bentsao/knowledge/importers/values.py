@@ -45,6 +45,7 @@ _EDGES = " ，、；。：,;:*·|"
 _MEANS_SOMETHING = re.compile(r"[^\W_]")
 _LOST = re.compile("[?\ufffd\ue000-\uf8ff]")  # what a character that was lost in a conversion has become
 _JOINED = re.compile(r"\s*.?|(?:严重|[重中轻]度|活动性|继发性|原发性|对)[心肝脾肺肾胃脑]")
+_WITHIN = re.compile(r"(?<=\d),(?=\d)|(?<=\b[A-Za-z]),(?=[A-Za-z]\b)", re.ASCII)
 _OPENING, _CLOSING = "(（[【", ")）]】"
 
 
@@ -116,8 +117,8 @@ def is_sentence(text: str) -> bool:
 def split_list(text: str, separators: str) -> list[str]:
     """The items, blank ones left out, of a list in one string; separators within brackets do not split.
 
-    A 、 after a single character or an organ joins parts of one name (胃、十二指肠溃疡; 严重肝、肾功能不全) and
-    does not split.
+    Nor does a 、 after a single character or an organ, which joins parts of one name (胃、十二指肠溃疡;
+    严重肝、肾功能不全), or a comma between digits or single letters (1,000元; 1,25-二羟维生素D3; N,N-二甲基甲酰胺).
     """
     items: list[str] = []
     depth, start = 0, 0
@@ -126,10 +127,16 @@ def split_list(text: str, separators: str) -> list[str]:
             depth += 1
         elif character in _CLOSING:
             depth = max(0, depth - 1)
-        elif depth == 0 and character in separators and not (character == "、" and _JOINED.fullmatch(text, start, at)):
+        elif depth == 0 and character in separators and not _joins(text, start, at):
             items.append(text[start:at])
             start = at + 1
     return [item.strip() for item in [*items, text[start:]] if item.strip()]
+
+
+def _joins(text: str, start: int, at: int) -> bool:
+    if text[at] == ",":
+        return _WITHIN.match(text, at) is not None
+    return text[at] == "、" and _JOINED.fullmatch(text, start, at) is not None
 
 
 def is_latin(text: str) -> bool:

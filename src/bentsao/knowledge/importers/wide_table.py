@@ -9,13 +9,11 @@ also says what the entities are (疾病, 药品 …), unless there is a column �
 
 from __future__ import annotations
 
-import re
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.knowledge.importers import values
+from bentsao.knowledge.importers import cells, values
 from bentsao.knowledge.importers.drafting import Draft
 from bentsao.knowledge.importers.looking import Look
 from bentsao.knowledge.importers.tables import iterate_table
@@ -37,23 +35,13 @@ NAMES: dict[str, Kind | None] = {
 
 KIND_COLUMNS = ("类别", "实体类别", "kind")
 PERHAPS_KIND = "类型"
-"""What the entities are, or where the name of the names' column says so already, an attribute of theirs."""
+"""What the entities are, if its values are kinds and the names' column does not say it; else a column like others."""
 
 SEPARATORS = "、；;|\n，,"
 TEXT_SEPARATORS = "；;|\n"
 """Where the values of a cell part; in running text, and in what has only one value, a comma parts nothing. Nowhere does
-one between figures or letters (1,000元, 1,25-二羟维生素D3).
+one within a figure (`values.split_list`).
 """
-
-_WITHIN = re.compile("(?<=[0-9A-Za-z]),(?=[0-9A-Za-z])")
-_HELD = "\ue000"
-"""What stands for a comma that parts nothing."""
-
-ANSWERS: dict[str, dict[str, str]] = {
-    "传染性": {**dict.fromkeys("无否不", "无传染性"), **dict.fromkeys("有是", "有传染性")},
-    "是否医保": {**dict.fromkeys("否无不", "非医保疾病"), **dict.fromkeys("是有", "医保疾病")},
-}
-"""Attributes that people answer with a word, and what it means."""
 
 
 def knows(look: Look) -> bool:
@@ -75,25 +63,26 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Entit
     table = iterate_table(path)
     line, row = next(table, (1, list[str]()))
     header = [cell.strip() for cell in row]
-    roles = _roles(header, columns or {})
+    roles = _roles(header, columns or {}, path)
     name_at = next((at for at, role in enumerate(roles) if role == NAME), None)
     if name_at is None:
         reason = f"没有一列是名称。请把它叫作 {'、'.join(list(NAMES)[:8])} 之一，或用 --columns {NAME}=列名 指明。"
         raise DataError([Fault(str(path), line, "表头", ",".join(header), reason)])
     usual = NAMES.get(header[name_at].casefold()) or _likely_kind(roles)
+    kind_at = roles.index(KIND) if KIND in roles else None
     faults: list[Fault] = []
     for number, row in table:
-        cells = [cell.strip() for cell in [*row, *[""] * (len(header) - len(row))]]
-        named = next((cells[at] for at, role in enumerate(roles) if role == KIND), "")
+        written = [cell.strip() for cell in [*row, *[""] * (len(header) - len(row))]]
+        named = "" if kind_at is None else written[kind_at]
         kind = kind_of(named) if named else usual
         if kind is None:
-            faults.append(Fault(str(path), number, KIND, named, f"应是 {'、'.join(KINDS.values())} 之一，或空着。"))
+            faults.append(Fault(str(path), number, header[kind_at or 0], named, _NO_KIND))
             continue
-        draft = Draft(cells[name_at], kind, number)
-        for role, cell in zip(roles, cells, strict=False):
+        draft = Draft(written[name_at], kind, number)
+        for role, cell in zip(roles, written, strict=False):
             if cell and role not in (NAME, KIND):
                 _take(draft, role, cell)
-        for cell in cells[len(header) :]:
+        for cell in written[len(header) :]:
             if cell:
                 draft.leave_out("比表头多出的格子", cell)
         yield from draft.rows()
@@ -101,7 +90,13 @@ def read(path: Path, columns: Mapping[str, str] | None = None) -> Iterator[Entit
         raise DataError(faults)
 
 
-def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
+_NO_KIND = (
+    f"应是 {'、'.join(KINDS.values())} 之一，或空着。这一列说的如果不是实体的类别，请给它换个列名，"
+    "或用 --columns 属性=列名 说明它是什么。"
+)
+
+
+def _roles(header: list[str], columns: Mapping[str, str], path: Path) -> list[str]:
     """What each column is: NAME, KIND, or the name of an attribute or alias as it is written. Raises ConfigError."""
     known = {NAME, KIND, *(role for role in columns if any(_means(role, kind) is not None for kind in KINDS))}
     if unknown := [role for role in columns if role not in known]:
@@ -109,9 +104,6 @@ def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
             f"列的映射里不认识 {'、'.join(unknown)}。等号左边可用：{NAME}、{KIND}、别名，或属性（也认得常见的别名，"
             f"如 症状、科室）：{'、'.join(ATTRIBUTES)}。"
         )
-    twice = [column for column, uses in Counter(columns.values()).items() if uses > 1]
-    if twice:
-        raise ConfigError(f"列“{'、'.join(twice)}”在映射里用了两次。一列只能是一样东西。")
     places = {name.casefold(): at for at, name in enumerate(header)}
     if missing := [column for column in columns.values() if column.strip().casefold() not in places]:
         raise ConfigError(f"表里没有这些列：{'、'.join(missing)}。表头是：{'、'.join(header)}。")
@@ -128,8 +120,14 @@ def _roles(header: list[str], columns: Mapping[str, str]) -> list[str]:
             roles[first] = NAME
     says_kind = any(role == NAME and NAMES.get(name.casefold()) for role, name in zip(roles, header, strict=True))
     if KIND not in roles and not says_kind and PERHAPS_KIND in roles:
-        roles[roles.index(PERHAPS_KIND)] = KIND
+        at = roles.index(PERHAPS_KIND)
+        if _are_kinds({row[at].strip() for _, row in iterate_table(path) if at < len(row)} - {"", header[at]}):
+            roles[at] = KIND
     return roles
+
+
+def _are_kinds(said: set[str]) -> bool:
+    return bool(said) and all(kind_of(one) is not None for one in said)
 
 
 def _name_at(names: Sequence[str]) -> int | None:
@@ -147,19 +145,15 @@ def _likely_kind(roles: Sequence[str]) -> Kind:
 def _take(draft: Draft, role: str, cell: str) -> None:
     alias_type, attribute = alias_type_of(role), attribute_of(role, draft.kind)
     if alias_type is not None:
-        for text in _parted(cell, SEPARATORS):
+        for text in values.split_list(cell, SEPARATORS):
             draft.alias(text, alias_type)
+    elif attribute in cells.ANSWERS:
+        cells.ANSWERS[attribute](draft, cell)
     elif attribute is not None:
         whole = attribute in values.TEXT_ATTRIBUTES or not ATTRIBUTES[attribute].many
-        answers = ANSWERS.get(attribute, {})
-        parts = _parted(cell, TEXT_SEPARATORS if whole else SEPARATORS)
-        draft.facts(attribute, [answers.get(part, part) for part in parts])
+        draft.facts(attribute, values.split_list(cell, TEXT_SEPARATORS if whole else SEPARATORS))
     else:
         draft.leave_out(values.UNMAPPED + (role or "（没有列名）")[:20], cell)
-
-
-def _parted(cell: str, separators: str) -> list[str]:
-    return [part.replace(_HELD, ",") for part in values.split_list(_WITHIN.sub(_HELD, cell), separators)]
 
 
 def _means(name: str, kind: Kind) -> str | None:
