@@ -46,6 +46,9 @@ def test_a_part_without_entities_is_told(run: Run, base: Path, tmp_path: Path) -
     said = run("qa", "--kb", base, "--out", tmp_path / "out", "--rows", "40", "--split", "0.9998,0.0001,0.0001")
     assert "valid、test 是空的" in said
     assert not (tmp_path / "out" / "test.jsonl").exists()
+    said = run("qa", "--kb", base, "--out", tmp_path / "few", "--rows", "4", "--split", "0.8,0.1,0.1")
+    assert "valid 是空的" in said
+    assert "test 没有写出一条" in said
 
 
 def test_all_at_once(run: Run, base: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bentsao.core.errors import BentsaoError, ConfigError, DataError, os_reason
-from bentsao.core.files import check_writable, read_json, whole_file, whole_folder, write_jsonl
+from bentsao.core.files import check_writable, read_json, read_json_object, whole_file, whole_folder, write_jsonl
 
 
 def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
@@ -77,6 +77,21 @@ def test_a_failing_source_of_lines_leaves_no_file(tmp_path: Path) -> None:
     with pytest.raises(OSError, match="disk full"):
         write_jsonl(tmp_path / "a.jsonl", lines())  # pyright: ignore[reportArgumentType]
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(("text", "says"), [("[" * 100_000, "嵌套太深"), ("9" * 5000, "数字太长")])
+def test_json_that_no_parser_takes_is_told(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DataError, match=says):
+        read_json(path)
+
+
+def test_json_that_is_no_object_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[1]", encoding="utf-8")
+    with pytest.raises(DataError, match=r"a\.json .*对象"):
+        read_json_object(path)
 
 
 def test_faulty_json_names_the_line(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from bentsao.core.errors import ConfigError, DataError
 from bentsao.core.grounding import PARTS
 from bentsao.tuning.data import gather
-from bentsao.tuning.recipe import DataPart, load_recipe
+from bentsao.tuning.recipe import RECIPES, DataPart, find_recipe, load_recipe
 
 
 def write(path: Path, pairs: list[tuple[str, str]]) -> str:
@@ -80,6 +80,17 @@ def test_too_much_validation_is_an_error(tmp_path: Path) -> None:
         gather(DataPart(files=(own,), validation=500), seed=1)
     with pytest.raises(ConfigError, match="没有训练数据"):
         gather(DataPart(), seed=1)
+
+
+@pytest.mark.parametrize("name", ["default", "default.toml", "recipes/default.toml"])
+def test_a_recipe_of_the_package_is_found_by_name(name: str) -> None:
+    assert find_recipe(Path(name)) == RECIPES / "default.toml"
+
+
+@pytest.mark.parametrize("name", ["nowhere/recipes/default.toml", "default.yaml", "other/default.toml"])
+def test_a_path_that_is_not_there_is_no_recipe_of_the_package(name: str) -> None:
+    with pytest.raises(ConfigError, match="没有配方"):
+        find_recipe(Path(name))
 
 
 def test_recipes_report_every_wrong_key_and_value(tmp_path: Path) -> None:

@@ -1,1 +1,1 @@
-"""What a person touches: the command line, the terminal chat, the demo. Wires the other rooms together."""
+"""What a person touches: command line, chat, server, page, experiments, reports. Wires the other rooms together."""

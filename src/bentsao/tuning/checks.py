@@ -64,7 +64,7 @@ def check_output(output: Path, restart: bool) -> None:
         raise ConfigError(
             f"输出目录 {output} 已存在，而且不是适配器或训练出的模型。为免覆盖别的东西，请换一个 --output。"
         )
-    check_writable(run_folder(output), folder=True)
+    check_writable(output, folder=True)
 
 
 def refuse_float16(dtype: str | None) -> None:

@@ -109,6 +109,10 @@ def test_a_long_example_is_broken_before_a_flag() -> None:
         ("finetune --limit x", "--limit 的值 'x' 不对：应是整数"),
         ("infer --engine y", "可选 auto、transformers"),
         ("kb show 甲 --kb a --kb b", "--kb 给了两次"),
+        ("infer --engine", "--engine 后面要写一个值"),
+        ("evaluate knowledge", "缺少 --out"),
+        ("infer --top-k x", "top_k：应是整数。"),
+        ("infer --nosuch", "没有 --nosuch 这个选项。用法"),
         ("export hff --out x", "FORM 的值 'hff' 不对：可选 hf"),
     ],
 )

@@ -10,12 +10,10 @@ from cyclopts import Parameter
 from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, warn_before
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, answer_json, opened_answerer, show_answer
 from bentsao.apps.commands.kb_import import Json
-from bentsao.apps.commands.kb_views import NOTICE as KB_NOTICE
 from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.opening import typed
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
-from bentsao.inference.notice import NOTICE
 from bentsao.knowledge.schema import attribute_of
 from bentsao.knowledge.store import KnowledgeBase
 
@@ -65,7 +63,7 @@ def answer(
         print_json(answer_json(found))
     else:
         show_answer(found)
-        print(f"{cautions(question)}\n{KB_NOTICE if grounding.no_model else NOTICE}")
+        print(f"{cautions(question)}\n{grounding.notice}")
 
 
 def _aim(kb: KnowledgeBase, names: tuple[str, ...], wanted: tuple[str, ...]) -> Aim:

@@ -294,6 +294,11 @@ def _show(out: Path, manifest: dict[str, Any]) -> None:
             f"{'、'.join(without)} 是空的，没有写：实体按名字分到各部分，这个知识库没有实体分到那里。"
             "请用 --split 加大它的份额，或换 --seed，或往知识库里加实体。"
         )
+    shares = manifest["options"]["shares"]
+    if unwritten := [s for s in SPLITS if shares.get(s) and not manifest["rows"].get(s) and s not in without]:
+        views.display(
+            f"{'、'.join(unwritten)} 没有写出一条：份额太小，或分到那里的实体写不出。请加大 --rows 或 --split。"
+        )
     forms = views.table_of("形式", "条数", figures=[1])
     for form, count in manifest["forms"].items():
         forms.add_row(form, f"{count:,}")

@@ -60,15 +60,15 @@ def chat(
             raise ConfigError("--system 不与 --grounded 同用：依据知识库的回答有自己的提示。请去掉其中一个。")
         with opened_answerer(grounding, model, decoding) as answerer:
             session = GroundedSession(answerer)
-            _talk(session, lambda line: _grounded_turn(session, line), GROUNDED_HELP)
+            _talk(session, lambda line: _grounded_turn(session, line), GROUNDED_HELP, grounding.notice)
     else:
         session = Session(model.open(), decoding, system=system)
-        _talk(session, lambda line: _turn(session, line), HELP)
+        _talk(session, lambda line: _turn(session, line), HELP, NOTICE)
 
 
-def _talk(session: Session | GroundedSession, turn: Callable[[str], None], help_text: str) -> None:
+def _talk(session: Session | GroundedSession, turn: Callable[[str], None], help_text: str, notice: str) -> None:
     """Take lines until the user goes; turn: ask what a line says and show the answer."""
-    print(f"{NOTICE}\n输入 /help 查看命令。")
+    print(f"{notice}\n输入 /help 查看命令。")
     while (line := _next_line()) is not None:
         word, _, rest = line.partition(" ")
         try:

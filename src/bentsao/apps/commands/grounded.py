@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.kb_views import NOTICE as KB_NOTICE
 from bentsao.apps.commands.opening import opened
 from bentsao.apps.terminal import printable
 from bentsao.core import grounding
@@ -19,6 +20,7 @@ from bentsao.core.records import Evidence
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.grounded.records import GroundedAnswer, Guard, Policy
 from bentsao.inference.grounded.records import Path as Way
+from bentsao.inference.notice import NOTICE
 from bentsao.knowledge.contents import cited
 
 if TYPE_CHECKING:
@@ -45,6 +47,11 @@ class GroundingChoice:
         Path | None, Parameter(help="用 `bentsao bundle make` 做成的包回答：适配器、知识库与策略都在其中")
     ] = None
     no_model: Annotated[bool, Parameter(help="不用模型，只列出知识库里的事实", negative=())] = False
+
+    @property
+    def notice(self) -> str:
+        """What stands under every answer."""
+        return str(KB_NOTICE) if self.no_model else NOTICE
 
     def policy(self, default: Way = "both") -> Policy:
         """The policy that the flags ask for."""

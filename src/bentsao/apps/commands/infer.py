@@ -122,7 +122,7 @@ def infer(
     show_answers(Console(), answers[:shown], beside[:shown])
     if with_base:
         print(f"基座：{_summary_line(summarize(beside))}")
-    _tell(answers, target, text)
+    _tell(answers, target, text, grounding.notice)
 
 
 TOGETHER: dict[str, tuple[str, ...]] = {
@@ -145,13 +145,13 @@ def _check_together(given: Mapping[str, bool]) -> None:
             raise ConfigError(f"{flag} 不与 {'、'.join(wrong)} 同用。请去掉其中之一。{hint}")
 
 
-def _tell(answers: Sequence[Answer], target: Path, text: Path | None) -> None:
+def _tell(answers: Sequence[Answer], target: Path, text: Path | None, notice: str) -> None:
     print(_summary_line(summarize(answers)))
     print(f"回答已写入 {target}")
     if text is not None:
-        write_text(text, "\n\n".join(map(_as_text, answers)) + f"\n\n{NOTICE}\n")
+        write_text(text, "\n\n".join(map(_as_text, answers)) + f"\n\n{notice}\n")
         print(f"纯文本已写入 {text}")
-    print(NOTICE)
+    print(notice)
 
 
 def _as_text(answer: Answer) -> str:

@@ -34,8 +34,8 @@ def talk_html(talk: Talk) -> str:
     """
     if not talk.turns:
         return (
-            '<div class="talk empty">问一个医学问题，例如“偏头痛要做什么检查？”。打开“依据知识库”，'
-            "回答会带着出处，点 [1] 看它依据的事实与来源。</div>"
+            '<div class="talk empty">问一个医学问题，例如“偏头痛要做什么检查？”。“依据知识库”开着时，'
+            "回答带着出处，点 [1] 看它依据的事实与来源。</div>"
         )
     turns = "".join(_turn(turn, number) for number, turn in enumerate(talk.turns, start=1))
     scrolled = f'<div class="scroll"><div class="talk" aria-live="polite">{turns}</div></div>'

@@ -17,7 +17,7 @@ ENGINES: dict[EngineName, Callable[[ChosenModel, Wanted], Engine]] = {
     "ctranslate2": ctranslate2_opening.open_model,
     "vllm": vllm_engine.open_model,
 }
-"""How each engine is opened. They raise ConfigError for what they cannot do, before anything is fetched or read."""
+"""How each engine is opened. They raise ConfigError for what they cannot do, before weights are read."""
 
 
 def open_engine(
