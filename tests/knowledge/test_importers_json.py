@@ -323,6 +323,13 @@ def test_a_header_after_blank_lines_is_told_with_its_line(tmp_path: Path, read: 
     assert fault.value in {"病种,颜色", "病种、颜色"}
 
 
+def test_json_of_which_nothing_can_be_read_is_told_as_such(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text("[" * 100_000, encoding="utf-8")
+    with pytest.raises(DataError, match="嵌套太深"):
+        detect(path)
+
+
 def test_an_empty_table_is_told_as_such(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     path.write_text("\n", encoding="utf-8")

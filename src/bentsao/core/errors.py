@@ -32,6 +32,15 @@ def os_reason(error: OSError) -> str:
     return _OS_REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
+GIVES_UP = (RecursionError, ValueError)
+"""What a parser of JSON or TOML raises for text of good syntax that it cannot read; catch its syntax error first."""
+
+
+def gave_up(error: RecursionError | ValueError) -> str:
+    """Why a parser gave up: `[[[[…`, or an integer of thousands of digits."""
+    return "读不了：嵌套太深。" if isinstance(error, RecursionError) else "读不了：数字太长。"
+
+
 class ConfigError(BentsaoError):
     """A recipe, flag or format file asks for something that cannot be."""
 

@@ -17,7 +17,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from bentsao.core.errors import BentsaoError, ConfigError, DataError, Fault, MissingError, os_reason
+from bentsao.core.errors import (
+    GIVES_UP,
+    BentsaoError,
+    ConfigError,
+    DataError,
+    Fault,
+    MissingError,
+    gave_up,
+    os_reason,
+)
 
 
 def read_text(path: Path) -> str:
@@ -94,10 +103,8 @@ def iterate_json(path: Path) -> Iterator[tuple[Place, Any | Fault]]:
         except json.JSONDecodeError as error:
             reason = f"不是合法的 JSON（第 {error.colno} 列：{error.msg}）。每行应是一个 JSON 对象。"
             yield place, place.fault("JSON", line, reason)
-        except RecursionError:
-            yield place, place.fault("JSON", line, "JSON 嵌套过深。")
-        except ValueError as error:  # an integer of thousands of digits
-            yield place, place.fault("JSON", line, f"不能读取的 JSON 值：{error}")
+        except GIVES_UP as error:
+            yield place, place.fault("JSON", line, gave_up(error))
 
 
 def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
@@ -122,11 +129,8 @@ def _iterate_array(file: str, text: str) -> Iterator[tuple[Place, Any | Fault]]:
             place = Place(file, error.lineno, item)
             yield place, place.fault("JSON", text[error.pos : error.pos + 40], f"不是合法的 JSON：{error.msg}。")
             return
-        except RecursionError:
-            yield place, place.fault("JSON", text[at : at + 40], "JSON 嵌套过深。")
-            return
-        except ValueError as error:  # an integer of thousands of digits
-            yield place, place.fault("JSON", text[at : at + 40], f"不能读取的 JSON 值：{error}")
+        except GIVES_UP as error:
+            yield place, place.fault("JSON", text[at : at + 40], gave_up(error))
             return
         written = text[start:at]
         yield place, place.fault("JSON", written, HALF_CHARACTER) if _has_half_character(written, value) else value
@@ -288,8 +292,8 @@ def read_json(path: Path) -> Any:
             str(path), error.lineno, "JSON", error.doc[error.pos : error.pos + 40], f"不是合法的 JSON：{error.msg}。"
         )
         raise DataError([fault]) from None
-    except (RecursionError, ValueError) as error:  # [[[[…, and an integer of thousands of digits
-        raise DataError([Fault(str(path), None, "JSON", text[:40], f"读不了：{UNREADABLE[type(error)]}。")]) from None
+    except GIVES_UP as error:
+        raise DataError([Fault(str(path), None, "JSON", text[:40], gave_up(error))]) from None
 
 
 def read_json_object(path: Path) -> dict[str, Any]:
@@ -298,10 +302,6 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise DataError([Fault(str(path), None, "JSON", json.dumps(value)[:40], "应是一个 JSON 对象（{…}）。")])
     return cast("dict[str, Any]", value)
-
-
-UNREADABLE: dict[type[Exception], str] = {RecursionError: "嵌套太深", ValueError: "数字太长"}
-"""Why a parser gives up on a text that is well formed."""
 
 
 def sha256_file(path: Path) -> str:

@@ -6,7 +6,7 @@ import re
 import sys
 from typing import Any
 
-from bentsao.core.errors import DataError, Fault
+from bentsao.core.errors import GIVES_UP, DataError, Fault, gave_up
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -23,5 +23,5 @@ def parse_toml(text: str, file: str) -> dict[str, Any]:
         line = int(found[1]) if found else None
         written = text.split("\n")[line - 1] if line else ""
         raise DataError([Fault(file, line, "TOML", written, f"不是合法的 TOML：{error}。")]) from None
-    except RecursionError:
-        raise DataError([Fault(file, None, "TOML", text[:40], "读不了：嵌套太深。")]) from None
+    except GIVES_UP as error:
+        raise DataError([Fault(file, None, "TOML", text[:40], gave_up(error))]) from None

@@ -64,7 +64,8 @@ def asks_leave(question: str) -> bool:
 def refusals(question: str, evidence: Sequence[Evidence], called: Callable[[str], Iterable[str]]) -> list[Premise]:
     """What the facts say against what a question asks leave for, in its own words: 青霉素过敏的人能吃阿莫西林吗.
 
-    So does advice to avoid it (避免啤酒, where 痛风能喝啤酒吗 is asked). called: all names of an entity; the question must name the fact's entity beside the value.
+    So does advice to avoid it (避免啤酒, where 痛风能喝啤酒吗 is asked).
+    called: all names of an entity; the question must name the fact's entity beside the value.
     """
     text = normalise(question).text
     found: list[Premise] = []

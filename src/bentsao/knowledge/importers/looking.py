@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from bentsao.core.errors import DataError, Fault
 from bentsao.core.files import iterate_json
@@ -50,15 +49,22 @@ class Reader:
 
 
 def look_into(path: Path) -> Look:
-    """A look into a file. Raises DataError where it is no text, MissingError if there is none."""
+    """A look into a file. Raises DataError where nothing of it can be read, MissingError if there is none."""
     if path.suffix.lower() not in {".json", ".jsonl"}:
         rows = first_rows(path)
         if not rows:
             raise DataError([Fault(str(path), 1, "文件", "", "这是空文件。")])
         (line, header), *others = rows
         return Look(_folded(header), table=True, second=tuple(others[0][1]) if others else (), line=line)
-    first: Any = next((row for _, row in iterate_json(path) if not isinstance(row, Fault)), None)
-    return Look(_folded(list(first)) if isinstance(first, dict) else (), table=False, texts=isinstance(first, str))
+    faults: list[Fault] = []
+    for _, row in iterate_json(path):
+        if not isinstance(row, Fault):
+            names = _folded(list(row)) if isinstance(row, dict) else ()
+            return Look(names, table=False, texts=isinstance(row, str))
+        faults.append(row)
+    if faults:
+        raise DataError(faults)
+    return Look((), table=False)
 
 
 def _folded(names: list[str]) -> tuple[str, ...]:
