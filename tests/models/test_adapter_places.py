@@ -22,11 +22,12 @@ from bentsao.models.adapter_comparing import compare_adapters
 from bentsao.models.adapter_files import CONFIG_NAME, PICKLE_NAME, WEIGHTS_NAME, read_adapter_files
 from bentsao.models.adapter_inspecting import inspect_adapter, norm
 from bentsao.models.adapter_places import combine_folders, convert_folder, parse, settle
-from bentsao.models.adapters import load_adapted, read_adapter
+from bentsao.models.adapters import read_adapter
 from bentsao.models.fetching import locate
 from bentsao.models.loading import load_base
 from bentsao.models.merging import merge_adapter
 from tests.doubles import tiny_base_folder
+from tests.models.adapted import load_adapted
 from tests.models.hub import serving
 from tests.models.test_adapters import make_adapter
 from tests.systems import SYSTEMS, WORDS, sentencepiece

@@ -14,9 +14,10 @@ from transformers import LlamaForCausalLM
 
 from bentsao.core.errors import DataError, MissingError, ModelError
 from bentsao.core.formats import FILE_NAME, FORMATS, ChatFormat, from_base
-from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME, WEIGHTS_NAME, load_adapted, read_adapter
+from bentsao.models.adapters import CONFIG_NAME, MANIFEST_NAME, WEIGHTS_NAME, read_adapter
 from bentsao.models.presets import EMBEDDED
 from tests.doubles import TEMPLATE, Kind, tiny_base_folder, tiny_model, tiny_tokenizer
+from tests.models.adapted import load_adapted
 
 WORDS = len(tiny_tokenizer())
 OTHER_TEMPLATE = "{{ messages[-1]['content'] }}\n"

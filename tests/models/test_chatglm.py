@@ -19,7 +19,6 @@ from bentsao.core.records import Message
 from bentsao.core.rendering import IGNORE, prompt_ids, render
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engines.transformers_engine import TransformersEngine
-from bentsao.models.adapters import load_adapted
 from bentsao.models.chatglm.modeling import positions_of
 from bentsao.models.chatglm.tokenizer import FILE, ChatGLMTokenizer
 from bentsao.models.checking import check_base
@@ -35,6 +34,7 @@ from bentsao.tuning.objective import LabelledLoss
 from bentsao.tuning.recipe import TrainingPart, load_recipe
 from bentsao.tuning.run import tune
 from bentsao.tuning.shortcuts import take_shortcuts
+from tests.models.adapted import load_adapted
 from tests.systems import change_json, chatglm
 from tests.tuning.test_run import Notes
 

@@ -11,10 +11,10 @@ from peft import LoraConfig, PeftModel, PrefixTuningConfig, get_peft_model
 from torch import Tensor
 
 from bentsao.core.errors import ModelError
-from bentsao.models.adapters import load_adapted
 from bentsao.models.loading import Base, load_base
 from bentsao.models.merging import merge_adapter
 from tests.doubles import KINDS, Kind, tiny_base_folder
+from tests.models.adapted import load_adapted
 
 IDS = torch.tensor([[2, 300, 310, 7, 45, 320, 301, 88]])
 

@@ -14,11 +14,11 @@ from bentsao.core.errors import ConfigError, DataError
 from bentsao.core.formats import FORMATS
 from bentsao.core.records import Message
 from bentsao.core.rendering import fit_prompt
-from bentsao.models.adapters import load_adapted
 from bentsao.tuning.pairs import Pair, gather_pairs, opposed, pair_rows
 from bentsao.tuning.recipe import DataPart, load_recipe
 from bentsao.tuning.run import tune
 from tests.doubles import END_ID, CharTokens
+from tests.models.adapted import load_adapted
 from tests.tuning.test_run import Notes, settings
 
 pytest.importorskip("trl")

@@ -19,7 +19,7 @@ from transformers import AutoModelForCausalLM
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.grounding import PARTS
-from bentsao.models.adapters import load_adapted, read_adapter
+from bentsao.models.adapters import read_adapter
 from bentsao.tuning.adapter import loss_picture
 from bentsao.tuning.checks import check_device, training_dtype
 from bentsao.tuning.job import EvalRecord, StepRecord
@@ -27,6 +27,7 @@ from bentsao.tuning.recipe import load_recipe
 from bentsao.tuning.rows import Account
 from bentsao.tuning.run import tune
 from tests.doubles import TEMPLATE, tiny_base_folder
+from tests.models.adapted import load_adapted
 
 
 class Notes:

@@ -18,13 +18,13 @@ from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engines.streaming import RowText
 from bentsao.inference.engines.transformers_engine import TransformersEngine
-from bentsao.models.adapters import load_adapted
 from bentsao.models.checking import check_base
 from bentsao.models.fetching import locate
 from bentsao.models.loading import Base, load_base, load_tokens, resolve_format
 from bentsao.models.merging import merge_adapter
 from bentsao.tuning.recipe import load_recipe
 from bentsao.tuning.run import tune
+from tests.models.adapted import load_adapted
 from tests.systems import SYSTEMS
 from tests.tuning.test_run import Notes
 

@@ -28,7 +28,7 @@ from bentsao.models.adapter_files import (
 )
 from bentsao.models.adapter_places import MANIFEST_NAME, TOKENIZER_FILES, settle, stacked
 from bentsao.models.fetching import Located, canonical_name, locate
-from bentsao.models.loading import Base, Quantization, check_vocabulary, load_base, open_tokens
+from bentsao.models.loading import Base, check_vocabulary, load_base, open_tokens
 from bentsao.models.presets import EMBEDDED, find_published
 from bentsao.models.tokens import HFTokens
 
@@ -88,37 +88,11 @@ def read_adapter(given: Path, report: Callable[[str], None] = lambda _: None) ->
     )
 
 
-def load_adapted(
-    folder: Path,
-    *,
-    base: str | None = None,
-    device: str | None = None,
-    dtype: str | None = None,
-    quantization: Quantization | None = None,
-    trust_remote_code: bool = False,
-    report: Callable[[str], None] = lambda _: None,
-) -> tuple[Base, AdapterInfo]:
-    """The adapter's base with the adapter on it (the PEFT model as `.model`, not merged), and what the adapter says.
-
-    base: another base than the one it was tuned on, which is told to `report`; None takes that one, in its revision.
-    The other arguments and errors are `load_base`'s. Raises ModelError if adapter and base do not fit.
-    """
-    info = read_adapter(folder, report)
-    located = locate_base(info, base, report)
-    loaded = load_onto(
-        located,
-        info,
-        device=device,
-        dtype=dtype,
-        quantization=quantization,
-        trust_remote_code=trust_remote_code,
-        report=report,
-    )
-    return loaded, info
-
-
 def load_onto(located: Located, info: AdapterInfo, **how: Any) -> Base:
-    """The base with the adapter on it. `how` and errors as for `load_adapted`."""
+    """The base with the adapter on it (the PEFT model as `.model`, not merged). `how` and errors as for `load_base`.
+
+    Raises ModelError if adapter and base do not fit.
+    """
     loaded = load_base(located, **how)
     tokens = adapter_tokens(located, info, loaded.tokens, trust_remote_code=bool(how.get("trust_remote_code")))
     if info.words is not None:

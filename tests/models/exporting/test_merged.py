@@ -10,7 +10,6 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from bentsao.core.errors import ConfigError, ModelError
-from bentsao.models.adapters import load_adapted
 from bentsao.models.exporting import merged
 from bentsao.models.exporting.deltas import read_changes
 from bentsao.models.exporting.exporting import ACCOUNT, Target, export
@@ -18,6 +17,7 @@ from bentsao.models.exporting.source import open_source
 from bentsao.models.exporting.stored import write_safetensors
 from bentsao.models.loading import load_base
 from tests.doubles import KINDS, Kind
+from tests.models.adapted import load_adapted
 from tests.models.exporting.adapted import adapted_folders, logits, source_of
 
 SILENT = pytest.mark.filterwarnings(
