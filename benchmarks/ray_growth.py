@@ -31,7 +31,7 @@ from bentsao.apps.cluster.connecting import connected
 from bentsao.apps.cluster.engine import ClusterEngine, open_on
 from bentsao.apps.cluster.pieces import Size
 from bentsao.apps.cluster.workers import Cluster
-from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.core.formats import FORMATS, ChatFormat
 from bentsao.core.records import Answer, Message, Question
 from bentsao.inference.batch import answer_all

@@ -13,9 +13,9 @@ import pytest
 
 from bentsao.apps.cluster.connecting import connected
 from bentsao.apps.cluster.pieces import ClusterError, Node, Size, in_rounds, planned
-from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.evaluate import evaluate
 from bentsao.apps.commands.infer import infer
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.apps.commands.spreading import ClusterChoice
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
 from bentsao.core.records import Answer, Message, Question

@@ -12,7 +12,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 from bentsao.apps.cli import main
-from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.model_flags import report
 from bentsao.apps.terminal import plain_markup, printable
 from bentsao.apps.training_view import TrainingView
 

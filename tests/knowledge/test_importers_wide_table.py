@@ -137,6 +137,12 @@ def test_a_quote_that_swallows_rows_is_a_fault_and_lines_in_a_cell_are_none(tmp_
     assert [value for _, value in facts(list(wide_table.read(good)))["甲病"]] == ["口痛", "牙痛", "怕冷", "怕热"]
 
 
+def test_an_attribute_of_other_kinds_says_whose_it_is(tmp_path: Path) -> None:
+    path = table(tmp_path, "疾病,症状,备注\n感冒,流涕,多喝水\n")
+    rows = list(wide_table.read(path, {"名称": "疾病", "注意事项": "备注"}))
+    assert [row.reason for row in rows if isinstance(row, Skipped)] == ["没有对应的属性：注意事项（只有药物、检查有）"]
+
+
 def test_nothing_is_lost_in_silence(tmp_path: Path) -> None:
     path = table(tmp_path, "疾病,症状,\n偏头痛,头痛,无名,多出\n,发热\n")
     rows = list(wide_table.read(path))

@@ -12,9 +12,9 @@ from cyclopts import App
 
 import bentsao.inference.engines.opening
 from bentsao.apps.commands.answer import answer
-from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.chat import chat
 from bentsao.apps.commands.infer import infer
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.core.records import Answer
 from bentsao.inference.notice import NOTICE

@@ -10,7 +10,7 @@ from cyclopts import App
 
 from bentsao.apps.commands import bundle as command
 from bentsao.apps.commands.answer import answer
-from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.core.errors import ConfigError
 from bentsao.models import shipped
 from tests.inference.grounded.adapters import adapter_folder

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.chat import chat
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.core.conversations import read_conversations
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Generated

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from cyclopts import App
 
-from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.evaluate import app as evaluate_app
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_file
 from bentsao.evaluation.safety import read_cases

@@ -7,7 +7,7 @@ import pytest
 from cyclopts import App
 
 from bentsao.apps.commands import experiment
-from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.core.errors import ConfigError
 from tests.inference.grounded.reader import Reader
 from tests.knowledge.bases import entity, put

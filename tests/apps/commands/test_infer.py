@@ -10,8 +10,8 @@ from cyclopts import App
 from rich.console import Console
 
 import bentsao.inference.engines.opening
-from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.infer import infer
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.apps.training_view import TrainingView
 from bentsao.core.errors import ConfigError
 from bentsao.core.records import Answer

@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from bentsao.apps import cli
-from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.apps.server.running import Server
 from bentsao.apps.server.serving import Service
 from bentsao.core.errors import BentsaoError

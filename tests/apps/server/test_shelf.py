@@ -114,7 +114,7 @@ def test_a_model_that_goes_ends_its_work_first(tmp_path: Path, service: Service,
 @pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="no SIGHUP on this system")
 def test_sighup(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from bentsao.apps import cli
-    from bentsao.apps.commands.answering import ModelChoice
+    from bentsao.apps.commands.model_flags import ModelChoice
     from bentsao.apps.server.running import Server
 
     monkeypatch.setattr(ModelChoice, "open", lambda _: Scribe("好。"))

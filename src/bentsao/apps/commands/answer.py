@@ -7,10 +7,10 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, warn_before
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, answer_json, opened_answerer, show_answer
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
+from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, cautions, warn_before
 from bentsao.apps.commands.opening import typed
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.inference.grounded.records import Aim, GroundedQuestion

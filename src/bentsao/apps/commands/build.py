@@ -14,9 +14,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from bentsao.apps.commands import build_checks as checks
 from bentsao.apps.commands import kb_views as views
-from bentsao.apps.commands.answering import report
 from bentsao.apps.commands.build_teacher import NO_FLAGS, TeacherFlags, teach_dialogue, teach_qa
 from bentsao.apps.commands.kb_import import Json
+from bentsao.apps.commands.model_flags import report
 from bentsao.apps.commands.opening import Kb, kb_path, opened
 from bentsao.apps.commands.spreading import HERE, ClusterChoice, Spreading
 from bentsao.apps.commands.verbs import verb

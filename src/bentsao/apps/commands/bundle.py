@@ -9,9 +9,9 @@ from cyclopts import Parameter
 from rich.console import RenderableType
 
 from bentsao.apps.commands import kb_views as views
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, ModelChoice
 from bentsao.apps.commands.grounded import answer_json
 from bentsao.apps.commands.kb_import import Json
+from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, ModelChoice
 from bentsao.apps.commands.opening import Kb, kb_path
 from bentsao.apps.commands.verbs import verb
 from bentsao.core.conversations import read_questions

@@ -11,7 +11,6 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, cautions, warn
 from bentsao.apps.commands.grounded import (
     GROUNDING,
     Grounding,
@@ -20,6 +19,7 @@ from bentsao.apps.commands.grounded import (
     opened_answerer,
     show_answer,
 )
+from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, cautions, warn
 from bentsao.apps.terminal import printable
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.inference.grounded.session import GroundedSession

@@ -11,7 +11,6 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from bentsao.apps.commands.answering import MODEL, Model, ModelChoice, report
 from bentsao.apps.commands.api import NO_REMOTE, Remote, RemoteChoice
 from bentsao.apps.commands.evaluate_compare import compare
 from bentsao.apps.commands.evaluate_items import EVERY, ItemChoice, Items, sources
@@ -21,6 +20,7 @@ from bentsao.apps.commands.evaluate_systems import ALONE, Beside, Measured
 from bentsao.apps.commands.grounded import GROUNDING, Grounding
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
+from bentsao.apps.commands.model_flags import MODEL, Model, ModelChoice, report
 from bentsao.apps.commands.opening import opened
 from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.apps.commands.verbs import verb

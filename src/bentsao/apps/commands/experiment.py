@@ -10,10 +10,10 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, opened_answerer
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
+from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model
 from bentsao.apps.commands.opening import Kb, opened
 from bentsao.apps.commands.verbs import verb
 from bentsao.core.errors import ConfigError

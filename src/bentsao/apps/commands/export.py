@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
-from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.model_flags import report
 from bentsao.apps.terminal import printable
 from bentsao.core.files import check_writable, write_json
 from bentsao.models.shipped import shipped_adapter

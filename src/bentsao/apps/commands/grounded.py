@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import ModelChoice
 from bentsao.apps.commands.kb_views import NOTICE as KB_NOTICE
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.apps.commands.opening import opened
 from bentsao.apps.terminal import printable
 from bentsao.core import grounding

@@ -16,9 +16,18 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 from rich.table import Table
 from rich.text import Text
 
-from bentsao.apps.commands.answering import GREEDY, MODEL, Drawing, Model, caution_lines, cautions, report, warn_before
 from bentsao.apps.commands.api import NO_REMOTE, Remote
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, evidence_line, is_grounded, opened_answerer
+from bentsao.apps.commands.model_flags import (
+    GREEDY,
+    MODEL,
+    Drawing,
+    Model,
+    caution_lines,
+    cautions,
+    report,
+    warn_before,
+)
 from bentsao.apps.commands.spreading import HERE, Spreading
 from bentsao.apps.terminal import printable
 from bentsao.core.conversations import read_questions

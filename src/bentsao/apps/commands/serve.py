@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import report
+from bentsao.apps.commands.model_flags import report
 from bentsao.apps.commands.opening import kb_path
 from bentsao.apps.commands.serve_models import GroundChoice, ServedChoice, models_of
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError, os_reason

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import ModelChoice
+from bentsao.apps.commands.model_flags import ModelChoice
 from bentsao.apps.commands.opening import kb_path
 from bentsao.core.errors import ConfigError
 from bentsao.inference.engine import EngineName

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 
-from bentsao.apps.commands.answering import ModelChoice, report
+from bentsao.apps.commands.model_flags import ModelChoice, report
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:

@@ -8,15 +8,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from copy import copy
-from dataclasses import dataclass, field
 from typing import Any
 
 from bentsao.core import grounding
-from bentsao.core.errors import ModelError
 from bentsao.core.grounding import Gap
 from bentsao.core.records import Evidence, Fact, Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, Generated, MemoryShortageError, fitted_prompt
+from bentsao.inference.grounded.aiming import Aiming, Case, NoRoomError
 from bentsao.inference.grounded.checking import Checker, Grounds
 from bentsao.inference.grounded.premises import asks_leave
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion, Policy
@@ -34,25 +33,6 @@ BATCH = 16
 _DOSES = frozenset({"用法用量"})
 _FIRST_THE_ALARM = "请先照上面的急症提示去做；怎样用药，听急救人员和医生的。"
 """What is said instead of a dose to who may have taken too much already."""
-
-_NAMING = Decoding(max_new_tokens=40)
-
-
-@dataclass
-class _Case:
-    """One question on its way."""
-
-    asked: GroundedQuestion
-    aim: Aim = field(default_factory=Aim)
-    by_model: Aim | None = None
-    by_linker: Aim | None = None
-    evidence: tuple[Evidence, ...] = ()
-    gaps: tuple[Gap, ...] = ()
-    left_out: int = 0
-
-
-class _NoRoomError(ModelError):
-    """A question that does not fit in the model's context."""
 
 
 class Answerer:
@@ -81,6 +61,7 @@ class Answerer:
         self.bundle = bundle
         words = Vocabulary(kb)
         self._resolver = Resolver(kb, linker or Linker.for_kb(kb), words, policy.nearest)
+        self._aiming = Aiming(engine, self._resolver, policy.path)
         self._checker = Checker(words, policy)
 
     def with_decoding(self, decoding: Decoding) -> Answerer:
@@ -105,13 +86,13 @@ class Answerer:
 
     def aim_of(self, asked: GroundedQuestion) -> Aim:
         """What a question is about by the policy's path, without an answer."""
-        case = _Case(asked)
-        self._aim([case])
+        case = Case(asked)
+        self._aiming.aim([case])
         return case.aim
 
     def evidence_of(self, aim: Aim) -> tuple[Evidence, ...]:
         """What the knowledge base says to an aim."""
-        case = _Case(GroundedQuestion(id="", question=""), aim=aim)
+        case = Case(GroundedQuestion(id="", question=""), aim=aim)
         self._look_up(case)
         return case.evidence
 
@@ -119,17 +100,17 @@ class Answerer:
         """Answers to a batch; in halves where one of them does not fit, or memory runs out."""
         try:
             return self._together(asked)
-        except (_NoRoomError, MemoryShortageError) as error:
+        except (NoRoomError, MemoryShortageError) as error:
             if len(asked) > 1:
                 half = len(asked) // 2
                 return self._answered(asked[:half]) + self._answered(asked[half:])
             failed: dict[str, Any] = {"finish": "error", "error": str(error)}
-            return [_answer_to(_Case(asked[0]), self).model_copy(update=failed)]
+            return [_answer_to(Case(asked[0]), self).model_copy(update=failed)]
 
     def _together(self, asked: Sequence[GroundedQuestion]) -> list[GroundedAnswer]:
         started = time.perf_counter()
-        cases = [_Case(question) for question in asked]
-        self._aim(cases)
+        cases = [Case(question) for question in asked]
+        self._aiming.aim(cases)
         for case in cases:
             self._look_up(case)
         written = self._write(cases)
@@ -137,63 +118,9 @@ class Answerer:
         each = (time.perf_counter() - started) / len(cases)
         return [answer.model_copy(update={"seconds": each}) for answer in answers]
 
-    # ---- what it is about ------------------------------------------------------------------------------------------
-
-    def _aim(self, cases: Sequence[_Case]) -> None:
-        """Say what each question is about, by the policy's path."""
-        path = self.policy.path
-        cases = [case for case in cases if not courtesy(case.asked.question)]
-        open_cases = [case for case in cases if case.asked.aim is None]
-        if path in ("model", "both"):
-            self._ask_model(open_cases)
-        for case in cases:
-            if case.asked.aim is not None:
-                case.aim = case.asked.aim
-                continue
-            if path in ("linker", "both"):
-                case.by_linker = self._resolver.by_linker(case.asked)
-            if path == "bm25":
-                case.aim = self._resolver.by_search(case.asked)
-            elif path == "linker":
-                case.aim = case.by_linker or Aim()
-            elif path == "model":
-                case.aim = case.by_model or Aim()
-            elif path == "both":
-                case.aim = self._resolver.both(case.by_model or Aim(), case.by_linker or Aim(), case.asked.question)
-            case.aim = self._settled(case.aim)
-            if path != "bm25":
-                case.aim = self._resolver.whether(case.asked, case.aim, (case.by_model, case.by_linker))
-
-    def _ask_model(self, cases: Sequence[_Case]) -> None:
-        first = [[grounding.ask_entity(case.asked.question, case.asked.history)] for case in cases]
-        entities = [said.text for said in self._name(first)]
-        second = [
-            [*messages, grounding.named(grounding.names_in(reply), "entity"), grounding.ask_attribute()]
-            for messages, reply in zip(first, entities, strict=True)
-        ]
-        named = [place for place, reply in enumerate(entities) if grounding.names_in(reply)]
-        attributes = dict(zip(named, self._name([second[place] for place in named]), strict=True))
-        for place, case in enumerate(cases):
-            attribute = attributes[place].text if place in attributes else ""
-            case.by_model = self._resolver.by_model(entities[place], attribute)
-
-    def _settled(self, aim: Aim) -> Aim:
-        """The aim where only one of the entities that share a name has what is asked: that one is meant."""
-        if not aim.entities or len(aim.ask_back) < 2:
-            return aim if not aim.entities else aim.model_copy(update={"ask_back": ()})
-        able = [
-            name
-            for name in aim.ask_back
-            if any(self._resolver.facts(name, each) for each in self._resolver.answered_by(name, aim.attributes))
-        ]
-        if len(able) != 1:
-            return aim.model_copy(update={"ask_back": tuple(able) or aim.ask_back})
-        entities = (able[0], *(name for name in aim.entities[1:] if name != able[0]))
-        return aim.model_copy(update={"entities": entities, "names": aim.called[: len(entities)], "ask_back": ()})
-
     # ---- what is known ---------------------------------------------------------------------------------------------
 
-    def _look_up(self, case: _Case) -> None:
+    def _look_up(self, case: Case) -> None:
         aim = case.aim
         if aim.ask_back:
             return  # it is not known whose facts are wanted
@@ -216,7 +143,7 @@ class Answerer:
 
     # ---- what is said ----------------------------------------------------------------------------------------------
 
-    def _write(self, cases: Sequence[_Case]) -> list[Generated | None]:
+    def _write(self, cases: Sequence[Case]) -> list[Generated | None]:
         """The model's answers; None where it is not asked: without facts, and with facts that are better quoted."""
         prompts: dict[int, list[int]] = {}
         for place, case in enumerate(cases):
@@ -227,7 +154,7 @@ class Answerer:
         written = dict(zip(prompts, self._generate(list(prompts.values()), self.decoding), strict=True))
         return [written.get(place) for place in range(len(cases))]
 
-    def _is_quoted(self, case: _Case) -> bool:
+    def _is_quoted(self, case: Case) -> bool:
         """Whether the facts are better quoted than put into words."""
         long = sum(len(value) for item in case.evidence for value in item.fact.values) > self.policy.longest
         if long or is_disputed(case.evidence):
@@ -237,7 +164,7 @@ class Answerer:
         subjects = {item.fact.subject for item in case.evidence}
         return len(subjects) > self.policy.subjects or asks_leave(case.asked.question)
 
-    def _checked(self, case: _Case, said: Generated | None) -> GroundedAnswer:
+    def _checked(self, case: Case, said: Generated | None) -> GroundedAnswer:
         answer = _answer_to(case, self)
         grounds = Grounds(case.asked.question, case.aim, case.evidence, case.gaps, case.left_out)
         if answer.alarm is not None and _DOSES & set(case.aim.attributes):
@@ -261,7 +188,7 @@ class Answerer:
             }
         )
 
-    def _without_facts(self, case: _Case) -> dict[str, Any]:
+    def _without_facts(self, case: Case) -> dict[str, Any]:
         """What is said where there is nothing to cite: a question back, or that there is nothing."""
         aim = case.aim
         if said := courtesy(case.asked.question):
@@ -281,20 +208,6 @@ class Answerer:
 
     # ---- shared ----------------------------------------------------------------------------------------------------
 
-    def _name(self, prompts: Sequence[Sequence[Message]]) -> list[Generated]:
-        """The replies to the first two turns, whose prompts must hold the whole question."""
-        assert self.engine is not None
-        fitted: list[list[int]] = []
-        for messages in prompts:
-            try:
-                prompt, dropped = fitted_prompt(self.engine, messages, _NAMING)
-            except ModelError as error:
-                raise _NoRoomError(str(error)) from None
-            if dropped:
-                raise _NoRoomError(f"问题太长，模型的上下文只有 {self.engine.context} 个 token。请缩短问题。")
-            fitted.append(prompt)
-        return self._generate(fitted, _NAMING)
-
     def _generate(self, prompts: Sequence[Sequence[int]], decoding: Decoding) -> list[Generated]:
         return self.engine.generate(prompts, decoding) if self.engine is not None and prompts else []
 
@@ -303,7 +216,7 @@ class Answerer:
         return [attribute for attribute in ATTRIBUTES if attribute in known]
 
 
-def _messages(case: _Case) -> list[Message]:
+def _messages(case: Case) -> list[Message]:
     """The three turns, with what is taken to be right in the model's place."""
     return [
         grounding.ask_entity(case.asked.question, case.asked.history),
@@ -314,7 +227,7 @@ def _messages(case: _Case) -> list[Message]:
     ]
 
 
-def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
+def _answer_to(case: Case, answerer: Answerer) -> GroundedAnswer:
     """All of the answer but its words."""
     return GroundedAnswer(
         id=case.asked.id,
@@ -333,12 +246,12 @@ def _answer_to(case: _Case, answerer: Answerer) -> GroundedAnswer:
     )
 
 
-def _agreed(gap: Gap, case: _Case) -> bool:
+def _agreed(gap: Gap, case: Case) -> bool:
     """Whether all that were asked say that this attribute is asked for."""
     return all(aim is None or gap.attribute in aim.attributes for aim in (case.by_model, case.by_linker))
 
 
-def _named_by_model_alone(case: _Case) -> bool:
+def _named_by_model_alone(case: Case) -> bool:
     """Whether no word of the question asks for the attribute that the model named: 心梗能不能坐飞机 is not 是否医保."""
     return case.by_linker is not None and not case.by_linker.attributes
 

@@ -153,7 +153,9 @@ def _take(draft: Draft, role: str, cell: str) -> None:
         whole = attribute in values.TEXT_ATTRIBUTES or not ATTRIBUTES[attribute].many
         draft.facts(attribute, values.split_list(cell, TEXT_SEPARATORS if whole else SEPARATORS))
     else:
-        draft.leave_out(values.UNMAPPED + (role or "（没有列名）")[:20], cell)
+        having = "、".join(label for kind, label in KINDS.items() if kind != "other" and attribute_of(role, kind))
+        only = f"（只有{having}有）" if having else ""
+        draft.leave_out(values.UNMAPPED + (role or "（没有列名）")[:20] + only, cell)
 
 
 def _means(name: str, kind: Kind) -> str | None:
