@@ -160,6 +160,13 @@ def test_what_speaks_against_it_in_the_persons_own_words_comes_first(tmp_path: P
             assert asked(kb, question).answer.startswith("资料中阿莫西林的禁忌证有“青霉素过敏”")
 
 
+def test_what_is_to_be_avoided_comes_first(tmp_path: Path) -> None:
+    put(tmp_path / "kb", "甲", entity("痛风", ("饮食建议", "多饮水"), ("饮食建议", "避免啤酒"), ("饮食建议", "戒酒")))
+    with KnowledgeBase.open(tmp_path / "kb") as kb:
+        assert asked(kb, "痛风能喝啤酒吗").answer.startswith("资料中痛风的饮食建议有“避免啤酒”[1]。")
+        assert asked(kb, "痛风能吃海鲜吗").answer.startswith("能不能，要由医生或药师判断。")
+
+
 def test_no_dose_is_told_in_an_emergency(tmp_path: Path) -> None:
     put(tmp_path / "kb", "甲", entity("布洛芬", ("用法用量", "口服 0.2g"), kind="drug"))
     with KnowledgeBase.open(tmp_path / "kb") as kb:

@@ -64,23 +64,30 @@ def asks_leave(question: str) -> bool:
 def refusals(question: str, evidence: Sequence[Evidence], called: Callable[[str], Iterable[str]]) -> list[Premise]:
     """What the facts say against what a question asks leave for, in its own words: 青霉素过敏的人能吃阿莫西林吗.
 
+    So does advice to avoid it (避免啤酒, where 痛风能喝啤酒吗 is asked).
     called: all names of an entity; the question must name the fact's entity beside the value.
     """
     text = normalise(question).text
     found: list[Premise] = []
     for item in evidence:
         fact = item.fact
-        if fact.attribute not in ATTRIBUTES or ATTRIBUTES[fact.attribute].polarity != "against":
-            continue
+        names = [normalise(name).text for name in (fact.subject, *called(fact.subject))]
+        against = fact.attribute in ATTRIBUTES and ATTRIBUTES[fact.attribute].polarity == "against"
         for value in fact.values:
             said = normalise(value).text
-            rest = text.replace(said, "\n")
-            named = any(normalise(name).text in rest for name in (fact.subject, *called(fact.subject)))
-            if said in text and named:
+            avoided = _AVOIDED.match(said)
+            thing = avoided[1] if avoided else said if against else ""
+            if thing and thing in text and any(name in text.replace(thing, "\n") for name in names):
                 found.append(
                     Premise(entity=fact.subject, attribute=fact.attribute, value=value, numbers=(item.number,))
                 )
     return found
+
+
+_AVOIDED = re.compile(
+    "(?:避免|限制|控制|远离|禁[食止忌用]?|忌[食用吃]?|少[吃喝食用]|不[吃喝宜]|戒|勿)[食饮吃喝用]?(.{1,8})"
+)
+"""Advice against something, as bases write it among what they recommend (避免啤酒)."""
 
 
 def says_yes(answer: str) -> bool:
