@@ -136,6 +136,7 @@ def test_several_files_of_one_source_stay_apart(kb: Path, run: Run) -> None:
         (["表.csv", "--columns", "名称=病种,症状=病种"], ConfigError, "病种”这一列用了两次"),
         (["疾病.jsonl", "--columns", "subject=a", "--reader", "cmekg"], ConfigError, "只用于 table 与 triples"),
         (["疾病.jsonl", "别处/疾病.jsonl"], ConfigError, "都叫 疾病"),
+        (["别处"], MissingError, "别处 是一个目录"),
         (["疾病.jsonl", "乱.txt"], DataError, "认不出这个文件的格式"),
     ],
 )

@@ -15,7 +15,7 @@ from rich.cells import cell_len
 from rich.text import Text
 
 from bentsao.apps.terminal import printable
-from bentsao.core.complaints import in_one_line
+from bentsao.core.complaints import complaints
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -35,10 +35,13 @@ class HelpPage(DefaultFormatter):
         super().__init__(column_specs=_columns)
 
     def render_usage(self, console: Console, options: ConsoleOptions, usage: Any) -> None:  # noqa: ARG002
-        """One line; what is written large stands for the user's own."""
+        """One line, two for what has commands and can be called itself; what is written large stands for one's own."""
         if usage:
             words = str(usage).strip().replace("[OPTIONS]", "[选项]").replace("[ARGS]", "[参数]")
-            console.print(Text("用法：" + words.replace(" COMMAND", " 命令"), style="bold"))
+            path, command, own = words.partition(" COMMAND")
+            lines = [f"{path}{own}"] if own or not command else []
+            lines += [f"{path} 命令"] if command else []
+            console.print(Text("用法：" + "\n      ".join(lines), style="bold"))
             console.print()
 
     def render_description(self, console: Console, options: ConsoleOptions, description: Any) -> None:  # noqa: ARG002
@@ -166,7 +169,8 @@ def _said(error: cyclopts.CycloptsError) -> str:
     if isinstance(error, cyclopts.MissingArgumentError):
         return f"缺少 {error.argument.name if error.argument else ''}。"
     if isinstance(error.__cause__, ValidationError):
-        return f"{in_one_line(error.__cause__)}。"
+        wrong = complaints(error.__cause__)
+        return "".join(f"--{field.replace('_', '-')} 的值 {value!r} 不对：{what}" for field, value, what in wrong)
     if isinstance(error, cyclopts.CoercionError) and error.token is not None:
         name = error.token.keyword or (error.argument.name.lstrip("-").upper() if error.argument else "")
         choices = getattr(error.target_type, "__args__", ())

@@ -32,6 +32,12 @@ def os_reason(error: OSError) -> str:
     return _OS_REASONS.get(error.errno or 0) or error.strerror or str(error)
 
 
+def short(error: BaseException) -> str:
+    """What another library's error says, in one line."""
+    text = " ".join(str(error).split())
+    return text if len(text) <= 200 else text[:200] + "……"
+
+
 GIVES_UP = (RecursionError, ValueError)
 """What a parser of JSON or TOML raises for text of good syntax that it cannot read; catch its syntax error first."""
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.errors import ConfigError, DataError, Fault, MissingError
-from bentsao.core.files import read_json, sha256_text
+from bentsao.core.files import read_json_object, sha256_text
 from bentsao.core.records import Message, Record
 
 FILE_NAME = "chat_format.json"
@@ -187,9 +187,7 @@ def load_format(name_or_path: str) -> ChatFormat:
         raise ConfigError(f"没有名为 {name_or_path!r} 的对话格式。可用：{known}，或一个模板 JSON 文件的路径。")
     if not path.is_file():
         raise MissingError(f"找不到对话格式文件 {path}。")
-    value = read_json(path)
-    if not isinstance(value, dict):
-        raise DataError([Fault(str(path), None, "模板", value, "应是一个 JSON 对象。")])
+    value = read_json_object(path)
     if "prompt_no_input" in value or ("prompt_input" in value and "prompt" not in value):
         return _from_original(path, value)
     try:

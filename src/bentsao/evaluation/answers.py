@@ -10,7 +10,7 @@ from typing import Any
 
 from bentsao.core.conversations import read_questions
 from bentsao.core.errors import ConfigError, DataError, Fault
-from bentsao.core.files import Place, read_json
+from bentsao.core.files import Place, read_json_object
 from bentsao.core.records import Answer, Question
 from bentsao.core.rows import RowError, read_rows
 from bentsao.evaluation.icd import chapter
@@ -71,7 +71,7 @@ def read_systems(sources: Sequence[str]) -> list[System]:
         except DataError as error:
             faults += error.faults
             continue
-        systems.append(System(name if given and name else path.stem, path, answers, _engine(path)))
+        systems.append(System(name if given and name else path.stem, path, answers, _made_by(path)))
     if faults:
         raise DataError(faults)
     names = [system.name for system in systems]
@@ -134,13 +134,14 @@ def _plain(name: str) -> str:
     return name.strip().rstrip("/").rpartition("/")[2].lower()
 
 
-def _engine(path: Path) -> str:
-    """What the manifest beside a file of answers says made them; '' where there is none."""
+def _made_by(path: Path) -> str:
     manifest = path.with_name(path.name + ".manifest.json")
-    if not manifest.is_file():
-        return ""
-    found = read_json(manifest)
-    settings = found.get("settings") if isinstance(found, dict) else None
+    return engine_in(manifest) if manifest.is_file() else ""
+
+
+def engine_in(manifest: Path) -> str:
+    """What a manifest of answers says made them; '' where it does not."""
+    settings = read_json_object(manifest).get("settings")
     return str(settings.get("engine") or "") if isinstance(settings, dict) else ""
 
 

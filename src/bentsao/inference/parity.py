@@ -17,7 +17,7 @@ from typing import Any
 from peft import PeftModel
 from peft.tuners.lora import LoraLayer
 
-from bentsao.core.files import read_json
+from bentsao.core.files import read_json_object
 from bentsao.core.records import Message, Record
 from bentsao.core.rendering import prompt_ids, stop_ids
 from bentsao.inference.decoding import Decoding
@@ -159,7 +159,7 @@ def _original(source: Source) -> Base:
 
 
 def _tolerance(form: str, folder: Path) -> float:
-    account = read_json(folder / "config.json") if form == "hf" else {}
+    account = read_json_object(folder / "config.json") if form == "hf" else {}
     half = str(account.get("dtype", account.get("torch_dtype"))) in ("bfloat16", "float16")
     return ROUNDED if half else TOLERANCE[form]
 

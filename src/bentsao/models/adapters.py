@@ -15,7 +15,7 @@ import torch
 from peft import PeftModel, get_peft_model_state_dict
 from safetensors import SafetensorError, safe_open
 
-from bentsao.core.errors import DataError, Fault, MissingError, ModelError
+from bentsao.core.errors import DataError, Fault, MissingError, ModelError, short
 from bentsao.core.files import read_json_object
 from bentsao.core.formats import FILE_NAME, ChatFormat, load_format
 from bentsao.models.adapter_files import (
@@ -180,7 +180,7 @@ def _put_on(base: Base, info: AdapterInfo) -> PeftModel:
             model = PeftModel.from_pretrained(base.model, str(info.folder), torch_device=str(base.device))
     except (RuntimeError, ValueError, KeyError, TypeError, SafetensorError) as error:
         raise ModelError(
-            f"适配器 {info.name} 与基座 {base.name} 不相配：{_short(error)}\n"
+            f"适配器 {info.name} 与基座 {base.name} 不相配：{short(error)}\n"
             f"它是在 {info.base or '未写明的基座'} 上微调的；请用 --base 指定那个基座。"
         ) from None
     _check_names(model, base, info)
@@ -215,8 +215,3 @@ def _nearby(folder: Path) -> str:
     if (folder / "config.json").is_file():
         return "它是一个完整的模型；请用 --base 指定它。"
     return ""
-
-
-def _short(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + "……"

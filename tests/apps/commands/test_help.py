@@ -71,6 +71,14 @@ def test_the_page_of_a_verb_that_only_holds_commands_has_examples_of_them(verb: 
     assert all(example.startswith(f"bentsao {verb}") and fault(example) == "" for example in examples)
 
 
+def test_a_verb_that_can_be_called_itself_is_used_in_two_ways() -> None:
+    assert page("evaluate", 80).split("\n\n")[0].strip().split("\n") == [
+        "用法：bentsao evaluate --out PATH [选项] TASKS",
+        "      bentsao evaluate 命令",
+    ]
+    assert page("kb", 80).strip().split("\n")[0] == "用法：bentsao kb 命令"
+
+
 def test_the_lists_say_what_each_command_is_for_in_the_order_of_the_work() -> None:
     listed = re.findall(r"│ (\w[\w-]*) +(\S.*\S) +│", page("", 120))
     assert listed == [(name, purpose) for name, (_, purpose) in COMMANDS.items()]
@@ -111,7 +119,8 @@ def test_a_long_example_is_broken_before_a_flag() -> None:
         ("kb show 甲 --kb a --kb b", "--kb 给了两次"),
         ("infer --engine", "--engine 后面要写一个值"),
         ("evaluate knowledge", "缺少 --out"),
-        ("infer --top-k x", "top_k：应是整数。"),
+        ("infer --top-k x", "--top-k 的值 'x' 不对：应是整数。用法"),
+        ("answer 甲 --repetition-penalty abc", "--repetition-penalty 的值 'abc' 不对：应是数字。用法"),
         ("infer --nosuch", "没有 --nosuch 这个选项。用法"),
         ("export hff --out x", "FORM 的值 'hff' 不对：可选 hf"),
     ],

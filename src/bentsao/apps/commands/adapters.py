@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 from cyclopts import Parameter
 from rich.console import Console
 from rich.table import Table
 
+from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.model_flags import report
 from bentsao.apps.commands.verbs import verb
 from bentsao.apps.terminal import plain_markup, printable
@@ -48,7 +48,7 @@ def inspect(
     located = None if base is None else locate(base, report, weights=False)
     found = inspect_adapter(place(adapter, report), located)
     if as_json:
-        _print_json(found.model_dump())
+        print_json(found.model_dump())
     else:
         _show(found)
     if found.faults:
@@ -127,7 +127,7 @@ def diff(
 
     found = compare_adapters(settle(first, report), settle(second, report))
     if as_json:
-        _print_json(found.model_dump())
+        print_json(found.model_dump())
     else:
         _show_difference(found, layers or len(found.layers))
 
@@ -187,8 +187,3 @@ def _show_difference(found: Difference, most: int) -> None:
 def _cells(layer: LayerDifference) -> list[str]:
     alike = "—" if layer.alike is None else f"{layer.alike:.4f}"
     return [plain_markup(layer.layer), f"{layer.a:.4g}", f"{layer.b:.4g}", f"{layer.apart:.4g}", alike]
-
-
-def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
-    print()

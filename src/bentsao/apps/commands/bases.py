@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from shlex import quote
@@ -13,6 +12,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from bentsao.apps.commands.kb_views import print_json
 from bentsao.apps.commands.model_flags import report
 from bentsao.apps.commands.verbs import verb
 from bentsao.apps.terminal import plain_markup
@@ -43,7 +43,7 @@ def list_bases(*, as_json: AsJson = False) -> None:
     here = {name: find_here(name) is not None for name in BASES}
     memory = {name: _memory(base) for name, base in BASES.items()}
     if as_json:
-        _print_json(
+        print_json(
             [
                 {"name": name, "here": here[name], **base.model_dump(mode="json"), "memory_bytes": memory[name]}
                 for name, base in BASES.items()
@@ -93,7 +93,7 @@ def check_base(
     bad = sum(finding.level == "error" for finding in findings)
     if as_json:
         told = [finding.model_dump() for finding in findings]
-        _print_json({"name": located.name, "folder": str(located.folder), "usable": not bad, "findings": told})
+        print_json({"name": located.name, "folder": str(located.folder), "usable": not bad, "findings": told})
     else:
         console = Console(highlight=False)
         for finding in findings:
@@ -151,7 +151,7 @@ def fetch_base(
     stored = sum(file.stat().st_size for file in located.folder.iterdir() if file.is_file())
     if as_json:
         place = {"folder": str(located.folder), "revision": located.revision, "bytes": stored}
-        _print_json({"name": located.name, **place, "licence": licence})
+        print_json({"name": located.name, **place, "licence": licence})
         return
     print(f"{located.name} 在 {located.folder}（{stored / 1e9:.2f} GB）" + (f"；许可：{licence}" if licence else ""))
 
@@ -182,7 +182,7 @@ def show_base(
     if located is not None:
         found |= _inspect(located, trust_remote_code)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     table = Table(title=str(found["name"]), show_header=False)
     for key, label in LABELS.items():
@@ -262,8 +262,3 @@ def _shown(key: str, value: Any) -> str:
     if isinstance(value, bool):
         return "是" if value else "否"
     return f"{value:,}" if isinstance(value, int) else " ".join(value) if isinstance(value, list) else str(value)
-
-
-def _print_json(value: Any) -> None:
-    json.dump(value, sys.stdout, ensure_ascii=False, indent=2)
-    print()

@@ -147,13 +147,13 @@ class Measured:
 
     def kept(self, kb: KnowledgeBase | None, out: Path) -> list[Opening]:
         """The same, but of what they answered before."""
-        from bentsao.core.files import read_json
+        from bentsao.evaluation.answers import engine_in
         from bentsao.evaluation.systems import KeptSystem
 
         def again(system: Opening) -> Opening:
             made_with = next((out / system.label).glob("*/*.manifest.json"), None)
-            told = read_json(made_with)["settings"].get("engine") if made_with else None
-            return replace(system, open=lambda: KeptSystem(system.label, told or system.label, system.training))
+            made_by = (engine_in(made_with) if made_with else "") or system.label
+            return replace(system, open=lambda: KeptSystem(system.label, made_by, system.training))
 
         return [again(system) for system in self.systems(kb)]
 

@@ -123,7 +123,8 @@ def planned(
     plans: list[Plan] = []
     for path in files:
         if not path.is_file():
-            raise MissingError(f"找不到文件 {path}。请检查路径。")
+            wrong = f"{path} 是一个目录，这里需要文件。" if path.is_dir() else f"找不到文件 {path}。请检查路径。"
+            raise MissingError(wrong)
         name = path.stem if source is None else source if len(files) == 1 else f"{source}/{path.name}"
         read_by = reader or detect(path)
         info = SourceInfo(name=name, file=path.name, licence=licence, sha256=sha256_file(path))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bentsao.core.errors import MissingError, ModelError
+from bentsao.core.errors import MissingError, ModelError, short
 from bentsao.core.files import read_json_object
 from bentsao.models.adapters import CONFIG_NAME
 
@@ -62,7 +62,7 @@ def open_base(folder: Path, *, dtype: str | None, gpus: int, rank: int, trust_re
                 **lora,
             )
         except (ValueError, RuntimeError, OSError) as error:
-            raise ModelError(f"vLLM 打不开 {folder}：{shortened(error)}。可以改用 --engine transformers。") from error
+            raise ModelError(f"vLLM 打不开 {folder}：{short(error)}。可以改用 --engine transformers。") from error
         _LOADED.append(LoadedBase(llm, key, highest))
         return _LOADED[-1]
 
@@ -85,7 +85,7 @@ def put_on(base: LoadedBase, adapter: Path) -> Any:
                 base.llm.llm_engine.add_lora(request)
             except Exception as error:  # whatever came of it in another process
                 raise ModelError(
-                    f"vLLM 不能把适配器 {adapter} 放到基座上：{shortened(error)}。可以用 --engine transformers。"
+                    f"vLLM 不能把适配器 {adapter} 放到基座上：{short(error)}。可以用 --engine transformers。"
                 ) from error
             base.adapters[folder] = request
         return base.adapters[folder]
@@ -107,9 +107,3 @@ def _lora_request() -> Any:
     from vllm.lora.request import LoRARequest  # pyright: ignore[reportMissingImports]
 
     return LoRARequest
-
-
-def shortened(error: BaseException) -> str:
-    """What an error of vLLM says, in one line."""
-    text = " ".join(str(error).split())
-    return text if len(text) <= 200 else text[:200] + "……"

@@ -13,7 +13,15 @@ import torch
 from transformers import AutoConfig
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError
-from bentsao.core.files import cache_folder, read_json, sha256_file, sha256_text, write_json, write_text
+from bentsao.core.files import (
+    cache_folder,
+    read_json,
+    read_json_object,
+    sha256_file,
+    sha256_text,
+    write_json,
+    write_text,
+)
 from bentsao.core.formats import FILE_NAME
 from bentsao.core.rendering import stop_ids
 from bentsao.models.adapters import (
@@ -158,7 +166,7 @@ def _any(_: Source) -> None:
 
 
 def _is_llama(source: Source) -> None:
-    kind = read_json(source.located.folder / "config.json").get("model_type")
+    kind = read_json_object(source.located.folder / "config.json").get("model_type")
     if kind != "llama":
         raise ConfigError(f"llama 格式只适用于 LLaMA 架构，{source.located.name} 是 {kind}。请换一种导出格式。")
 
