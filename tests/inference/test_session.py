@@ -140,3 +140,11 @@ def test_an_answer_carries_the_alarm_of_what_was_said() -> None:
     assert session.ask("他怎么办").alarm is not None
     session.reset()
     assert session.ask("头痛怎么办").alarm is None
+
+
+def test_what_to_bear_in_mind_goes_with_every_later_answer() -> None:
+    session = Session(StandInEngine(), SHORT)
+    assert session.ask("我怀孕了头疼").cautions[0].startswith("孕期")
+    assert session.ask("吃布洛芬行吗").cautions[0].startswith("孕期")
+    session.reset()
+    assert session.ask("吃布洛芬行吗").cautions == ()

@@ -10,10 +10,10 @@ from typing import Any
 
 from bentsao.core.errors import BentsaoError
 from bentsao.core.records import Answer, Question
+from bentsao.inference.answers import answer_to
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Described, Engine, MemoryShortageError, Spread, fitted_prompt
 from bentsao.inference.journal import Journal
-from bentsao.inference.safety import caution, look
 
 Batch = Sequence[tuple[Question, list[int]]]
 """Questions that are asked together, with their prompts."""
@@ -99,7 +99,7 @@ def _prompts(
         try:
             prompts[question.id], dropped = fitted_prompt(engine, question.messages, decoding)
         except BentsaoError as error:
-            impossible.append(_failed(question, error))
+            impossible.append(answer_to(question, error=str(error)))
         else:
             shortened += dropped > 0
     return prompts, impossible, shortened
@@ -150,7 +150,7 @@ def _ask(
         found = engine.generate([prompt for _, prompt in asked], decoding, on_text=on_text)
     except MemoryShortageError as error:
         if len(asked) == 1:
-            yield [_failed(asked[0][0], error)]
+            yield [answer_to(asked[0][0], error=str(error))]
             return
         half = len(asked) // 2
         yield from _ask(engine, asked[:half], decoding, on_text)
@@ -158,29 +158,6 @@ def _ask(
         return
     seconds = (time.perf_counter() - started) / len(asked)
     yield [
-        Answer(
-            id=question.id,
-            question=question.text,
-            text=generated.text.strip(),
-            alarm=look(question.messages),
-            cautions=caution(question.messages),
-            reference=question.reference,
-            finish=generated.finish,
-            tokens=len(generated.ids),
-            seconds=seconds,
-        )
+        answer_to(question, generated.text, finish=generated.finish, tokens=len(generated.ids), seconds=seconds)
         for (question, _), generated in zip(asked, found, strict=True)
     ]
-
-
-def _failed(question: Question, error: BentsaoError) -> Answer:
-    return Answer(
-        id=question.id,
-        question=question.text,
-        text="",
-        alarm=look(question.messages),
-        cautions=caution(question.messages),
-        reference=question.reference,
-        finish="error",
-        error=str(error),
-    )

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bentsao.core.records import Answer, Question
+from bentsao.inference.answers import answer_to
 from bentsao.inference.journal import Journal
-from bentsao.inference.safety import caution, look
 from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.budget import BudgetReachedError
 from bentsao.models.remote.exchange import Reply, Request, Turn
@@ -97,33 +97,11 @@ def _answer(question: Question, request: Request, calls: Calls, ended: Ended, se
     reply = calls.reply(request.key)
     if reply is None:
         given_up = ended.given_up.get(request.key)
-        return None if given_up is None else _failed(question, f"{given_up.reason}：{given_up.detail}")
+        return None if given_up is None else answer_to(question, error=f"{given_up.reason}：{given_up.detail}")
     if reply.finish in {"empty", "unreadable"}:
-        return _failed(question, f"不能读的回答：{reply.text[:80]}")
-    return Answer(
-        id=question.id,
-        question=question.text,
-        text=reply.text.strip(),
-        alarm=look(question.messages),
-        cautions=caution(question.messages),
-        reference=question.reference,
-        finish="length" if reply.finish == "length" else "end",
-        tokens=reply.output_tokens,
-        seconds=seconds,
-    )
-
-
-def _failed(question: Question, error: str) -> Answer:
-    return Answer(
-        id=question.id,
-        question=question.text,
-        text="",
-        alarm=look(question.messages),
-        cautions=caution(question.messages),
-        reference=question.reference,
-        finish="error",
-        error=error,
-    )
+        return answer_to(question, error=f"不能读的回答：{reply.text[:80]}")
+    finish = "length" if reply.finish == "length" else "end"
+    return answer_to(question, reply.text, finish=finish, tokens=reply.output_tokens, seconds=seconds)
 
 
 def _tell_cost(asking: Asking, calls: Calls, report: Callable[[str], None]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_jsonl
-from bentsao.core.records import Alarm, Answer, Conversation, Message
+from bentsao.core.records import Alarm, Answer, Conversation, Message, Question
+from bentsao.inference.answers import answer_to
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import Engine, fitted_prompt
 from bentsao.inference.safety import look
@@ -49,25 +50,21 @@ class Session:
         context.
         """
         started = time.perf_counter()
-        question = Message(role="user", content=text)
+        asked = Message(role="user", content=text)
+        number = str(len(self._turns) // 2 + 1)
+        question = Question(id=number, group=number, messages=(*self.messages, asked))
         # What was forgotten once stays forgotten, so that a long conversation is not fitted from its start each time.
-        kept = [*self._lead, *self._turns[2 * self.forgotten :], question]
-        alarm = self.alarm(text)
+        kept = [*self._lead, *self._turns[2 * self.forgotten :], asked]
         prompt, dropped = fitted_prompt(self._engine, kept, self._decoding)
         on_row = None if on_text is None else lambda _row, piece: on_text(piece)
         (generated,) = self._engine.generate([prompt], self._decoding, on_text=on_row)
-        answer = generated.text.strip()
-        self._turns += [question, Message(role="assistant", content=answer)]
-        self.forgotten += dropped // 2
-        return Answer(
-            id=str(len(self._turns) // 2),
-            question=text,
-            text=answer,
-            alarm=alarm,
-            finish=generated.finish,
-            tokens=len(generated.ids),
-            seconds=time.perf_counter() - started,
+        seconds = time.perf_counter() - started
+        answer = answer_to(
+            question, generated.text, finish=generated.finish, tokens=len(generated.ids), seconds=seconds
         )
+        self._turns += [asked, Message(role="assistant", content=answer.text)]
+        self.forgotten += dropped // 2
+        return answer
 
     def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL, which can be learnt from again.

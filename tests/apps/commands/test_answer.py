@@ -82,7 +82,7 @@ def test_json_has_the_keys_that_programs_rely_on(run: Run) -> None:
     found = json.loads(run("answer", "偏头痛的检查和费用", "--path", "model", "--json", engine=Reader()))
     assert list(found) == [
         "answer", "entities", "attributes", "evidence", "abstained", "path", "ask_back", "removed", "gaps", "bundle",
-        "alarm",
+        "alarm", "cautions",
     ]  # fmt: skip
     assert found["answer"] == "偏头痛的检查是头颅CT[1]。"
     assert (found["entities"], found["attributes"]) == (["偏头痛"], ["检查", "治疗费用"])

@@ -66,6 +66,11 @@ def test_another_medicine_takes_the_place_of_the_first(session: GroundedSession)
     assert session.ask("换成胃溃疡呢").entities == ("胃溃疡",)
 
 
+def test_what_to_bear_in_mind_goes_with_every_later_answer(session: GroundedSession) -> None:
+    assert session.ask("我怀孕了，偏头痛有什么症状").cautions[0].startswith("孕期")
+    assert session.ask("要做什么检查").cautions[0].startswith("孕期")
+
+
 def test_reset_forgets(session: GroundedSession) -> None:
     session.ask("偏头痛有什么症状")
     session.reset()

@@ -10,7 +10,7 @@ from cyclopts import Parameter
 from bentsao.apps.commands.grounded import GROUNDING, Grounding, answer_json, opened_answerer, show_answer
 from bentsao.apps.commands.kb_import import Json
 from bentsao.apps.commands.kb_views import print_json
-from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, cautions, warn_before
+from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, warn_before
 from bentsao.apps.commands.opening import typed
 from bentsao.core.errors import ConfigError, ModelError
 from bentsao.inference.grounded.records import Aim, GroundedQuestion
@@ -63,7 +63,7 @@ def answer(
         print_json(answer_json(found))
     else:
         show_answer(found)
-        print(f"{cautions(question)}\n{grounding.notice}")
+        print(f"\n{grounding.notice}")
 
 
 def _aim(kb: KnowledgeBase, names: tuple[str, ...], wanted: tuple[str, ...]) -> Aim:

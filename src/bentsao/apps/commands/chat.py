@@ -19,7 +19,7 @@ from bentsao.apps.commands.grounded import (
     opened_answerer,
     show_answer,
 )
-from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, cautions, warn
+from bentsao.apps.commands.model_flags import GREEDY, MODEL, Drawing, Model, caution_lines, warn
 from bentsao.apps.terminal import printable
 from bentsao.core.errors import BentsaoError, ConfigError
 from bentsao.inference.grounded.session import GroundedSession
@@ -129,7 +129,7 @@ def _turn(session: Session, question: str) -> None:
     warn(session.alarm(question))
     print("答：", end="", flush=True)
     answer = session.ask(question, lambda piece: print(printable(piece), end="", flush=True))
-    print(cautions(question))
+    print(caution_lines(answer.cautions))
     if answer.finish == "length":
         print(f"（到达 {answer.tokens} 个 token 的长度上限，回答没有说完；可用 --max-new-tokens 加长。）")
     if session.forgotten > forgotten:
@@ -141,5 +141,3 @@ def _grounded_turn(session: GroundedSession, question: str) -> None:
     warn(session.alarm(question))
     print("答：", end="", flush=True)
     show_answer(session.ask(question))
-    if lines := cautions(question).strip():
-        print(lines)

@@ -123,6 +123,7 @@ def answer_json(answer: GroundedAnswer) -> dict[str, Any]:
         "gaps": [{"entity": gap.entity, "attribute": gap.attribute} for gap in answer.gaps],
         "bundle": answer.bundle,
         "alarm": whole["alarm"],
+        "cautions": whole["cautions"],
     }
 
 
@@ -149,3 +150,5 @@ def show_answer(answer: GroundedAnswer) -> None:
         print(f"（模型的回答里有 {len(answer.removed)} 处没有依据，已经{'标出' if stays else '删去'}。）")
     if answer.bundle:
         print(f"（由包 {answer.bundle[:16]} 回答。）")
+    for line in answer.cautions:
+        print(f"提醒：{line}")

@@ -24,7 +24,6 @@ from bentsao.apps.commands.model_flags import (
     Drawing,
     Model,
     caution_lines,
-    cautions,
     report,
     warn_before,
 )
@@ -188,7 +187,7 @@ def _answer_one(engine: Engine, question: str, decoding: Decoding) -> None:
         sys.stdout.flush()
 
     answer = Session(engine, decoding).ask(question, write)
-    print(f"\n{cautions(question)}\n{NOTICE}")
+    print(f"\n{caution_lines(answer.cautions)}\n{NOTICE}")
     report(_summary_line(summarize([answer])))
 
 

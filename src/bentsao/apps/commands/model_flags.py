@@ -16,7 +16,7 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.records import Alarm, Message
 from bentsao.inference.decoding import Decoding
 from bentsao.inference.engine import EngineName
-from bentsao.inference.safety import alarm_text, caution, look
+from bentsao.inference.safety import alarm_text, look
 from bentsao.models.shipped import shipped_adapter
 
 if TYPE_CHECKING:
@@ -146,11 +146,6 @@ def warn(alarm: Alarm | None) -> None:
 def warn_before(question: str, history: Sequence[str] = ()) -> None:
     """Put the alarm of a question before its answer, without waiting for a model to be loaded."""
     warn(look([Message(role="user", content=text) for text in (*history, question)]))
-
-
-def cautions(question: str) -> str:
-    """What to bear in mind with the answer, on lines of its own; empty for most questions."""
-    return caution_lines(caution(question))
 
 
 def caution_lines(lines: Sequence[str]) -> str:

@@ -85,7 +85,7 @@ def ask(
         shown = f"{question[:_BEGINNING]}……"
         yield talk.with_new(Turn(question=shown, model=name, alarm=alarm, finish="error", error=error))
         return
-    turn = Turn(question=question, model=name, alarm=alarm, cautions=() if alarm else caution(question))
+    turn = Turn(question=question, model=name, alarm=alarm, cautions=caution(said))
     yield (talk_now := talk.with_new(turn))
     messages = [*talk.messages(), Message(role="user", content=question)]
     try:

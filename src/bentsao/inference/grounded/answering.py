@@ -22,7 +22,7 @@ from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQues
 from bentsao.inference.grounded.resolving import Resolver
 from bentsao.inference.grounded.vocabulary import Vocabulary
 from bentsao.inference.grounded.wording import abstaining, asking_attribute, asking_back, courtesy, is_disputed
-from bentsao.inference.safety import look
+from bentsao.inference.safety import caution, look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.store import KnowledgeBase
@@ -229,11 +229,13 @@ def _messages(case: Case) -> list[Message]:
 
 def _answer_to(case: Case, answerer: Answerer) -> GroundedAnswer:
     """All of the answer but its words."""
+    said = [Message(role="user", content=text) for text in (*case.asked.history, case.asked.question)]
     return GroundedAnswer(
         id=case.asked.id,
         question=case.asked.question,
         answer="",
-        alarm=look([Message(role="user", content=text) for text in (*case.asked.history, case.asked.question)]),
+        alarm=look(said),
+        cautions=caution(said),
         entities=case.aim.entities,
         attributes=case.aim.attributes,
         evidence=case.evidence,

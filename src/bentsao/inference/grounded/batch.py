@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bentsao.core.records import Answer, Question
+from bentsao.inference.answers import answer_to
 from bentsao.inference.batch import settings_of
 from bentsao.inference.grounded.answering import BATCH, Answerer
 from bentsao.inference.grounded.records import GroundedAnswer, GroundedQuestion
 from bentsao.inference.journal import Journal
-from bentsao.inference.safety import caution
 
 
 def answer_all_grounded(
@@ -52,18 +52,14 @@ def as_grounded(question: Question) -> GroundedQuestion:
 
 def as_answer(answer: GroundedAnswer, question: Question) -> Answer:
     """The answer as plain answers are kept; what it was about and what was taken out is left to GroundedAnswer."""
-    return Answer(
-        id=answer.id,
-        question=question.text,
-        text=answer.answer,
-        alarm=answer.alarm,
-        cautions=caution(question.messages),
-        reference=question.reference,
-        evidence=answer.evidence,
+    return answer_to(
+        question,
+        answer.answer,
         finish=answer.finish,
+        error=answer.error,
+        evidence=answer.evidence,
         tokens=answer.tokens,
         seconds=answer.seconds,
-        error=answer.error,
     )
 
 

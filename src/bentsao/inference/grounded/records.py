@@ -73,7 +73,7 @@ class GroundedQuestion(Record):
 
 
 class GroundedAnswer(Record):
-    """An answer with what it stands on. `alarm` goes before `answer` wherever a person reads it.
+    """An answer with what it stands on. `alarm` goes before `answer` wherever a person reads it, `cautions` behind.
 
     abstained: there was no fact to answer from, and `answer` says so; no model wrote it. ask_back: the answer asks
     which of these is meant. raw: the model's words before they were checked; empty where no model wrote. removed: what
@@ -88,6 +88,7 @@ class GroundedAnswer(Record):
     question: str
     answer: str
     alarm: Alarm | None = None
+    cautions: tuple[str, ...] = ()
     entities: tuple[str, ...] = ()
     attributes: tuple[str, ...] = ()
     evidence: tuple[Evidence, ...] = ()

@@ -12,7 +12,7 @@ from bentsao.core.records import Alarm, Evidence, Message
 from bentsao.inference.grounded.answering import Answerer
 from bentsao.inference.grounded.records import Aim, GroundedAnswer, GroundedQuestion
 from bentsao.inference.grounded.wording import names_asked
-from bentsao.inference.safety import look
+from bentsao.inference.safety import caution, look
 from bentsao.inference.session import SavedFiles
 from bentsao.knowledge.normalise import normalise
 
@@ -61,18 +61,15 @@ class GroundedSession:
             if (meant := chosen(text, answer.ask_back)) is not None:
                 question = before.model_copy(update={"id": question.id, "aim": _settled(answer, meant)})
                 said = [meant]  # what 那要做什么检查？ will be about
-        alarm = self.alarm(text)
+        heard = [*self.messages, Message(role="user", content=text)]
         (answer,) = self._answerer.answer([question])
         if answer.error is not None:
             raise ModelError(answer.error)
         self._history += said
         self._open = (question, answer) if answer.ask_back else None
         self.facts = answer.evidence or self.facts
-        self.messages += (
-            Message(role="user", content=text),
-            Message(role="assistant", content=without_marks(answer.answer)),
-        )
-        return answer.model_copy(update={"alarm": alarm})
+        self.messages = (*heard, Message(role="assistant", content=without_marks(answer.answer)))
+        return answer.model_copy(update={"alarm": look(heard), "cautions": caution(heard)})
 
     def save(self, path: Path) -> int:
         """Write the conversation as one line of the project's own JSONL; as `Session.save`."""
