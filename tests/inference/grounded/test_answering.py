@@ -140,6 +140,18 @@ def test_what_the_linker_finds_within_an_unknown_name_is_not_taken_for_it(ask: A
     assert "“布洛芬西平”" in answer.answer or answer.ask_back == ("布洛芬",)
 
 
+@pytest.mark.parametrize(("path", "name"), [("linker", "羊角疯病"), ("both", "羊角疯病"), ("both", "火星热")])
+def test_a_name_that_the_base_does_not_have_is_not_what_was_spoken_of_before(ask: Ask, path: str, name: str) -> None:
+    answer = ask(f"那{name}怎么治", "偏头痛有什么症状", engine=Reader(named=name), path=path)
+    assert (answer.entities, answer.evidence, answer.abstained) == ((), (), True)
+
+
+@pytest.mark.parametrize("said", ["这个病", "无", "他这种情况"])
+def test_what_was_spoken_of_before_is_asked_of_in_other_words(ask: Ask, said: str) -> None:
+    answer = ask("这个病怎么治", "偏头痛有什么症状", engine=Reader(named=said), path="both")
+    assert answer.entities == ("偏头痛",)
+
+
 @pytest.mark.parametrize(
     ("question", "attributes"),
     [

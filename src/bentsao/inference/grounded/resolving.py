@@ -115,17 +115,17 @@ class Resolver:
 
         What both name is meant, so that each drops what only the other took for asked (a symptom of the story, an
         attribute that a word hints at). Where they share nothing, the longer name of the question decides, which says
-        more (of equal ones the model's, which read the sentence); but a name that is only a
-        part of a longer one that the model read, and the base has not, is nobody's. Of attributes that they do not
-        share the linker's come first: on questions in everyday words it is right more often (docs/grounded.md). Where
-        clauses ask for one thing each, all of them are meant.
+        more (of equal ones the model's, which read the sentence). A name that is only a part of a longer one that the
+        model read, and the base has not, is nobody's; so is what was spoken of before, where the question names
+        something else. Of attributes that they do not share the linker's come first: on questions in everyday words
+        it is right more often (docs/grounded.md). Where clauses ask for one thing each, all of them are meant.
         """
         shared = [place for place, name in enumerate(linker.entities) if name in model.entities]
         alone = len(model.entities) + len(model.unknown) < 2
         if shared and alone:
             entities = tuple(linker.entities[place] for place in shared)
             names = tuple(linker.names[place] for place in shared)
-        elif self._is_within_unknown(model, linker):
+        elif self._is_within_unknown(model, linker) or _names_another(model, linker, question):
             entities, names = (), ()
         elif linker.entities and not self._is_longer(model, linker, question):
             entities, names = linker.entities, linker.names
@@ -217,6 +217,15 @@ class Resolver:
         return all(
             any(name != whole and _without(whole, names) and _within(name, whole) for whole in longer) for name in names
         )
+
+
+def _names_another(model: Aim, linker: Aim, question: str) -> bool:
+    """Whether the linker's entity was spoken of before, and the model read another name in the question."""
+    said = folded(question)
+    if any(folded(name) in said for name in linker.names):
+        return False
+    read = (name for name in model.unknown if folded(name) in said)
+    return any(_NAME_END.search(name) and not _BETWEEN_NAMES.search(name) for name in read)
 
 
 def _without(text: str, names: Sequence[str]) -> str:

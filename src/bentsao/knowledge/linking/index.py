@@ -6,9 +6,10 @@ An index is a set of flat arrays: built in seconds for a million names, opened b
 from __future__ import annotations
 
 import json
+import re
 from array import array
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -142,6 +143,14 @@ class NameIndex:
         """Whether these two characters stand side by side in any name."""
         pairs, wanted = self._arrays["pairs"], np.uint64(ord(pair[0]) << 32 | ord(pair[1]))
         return bool(pairs[min(int(np.searchsorted(pairs, wanted)), len(pairs) - 1)] == wanted)
+
+    def holding(self, text: str) -> Iterator[int]:
+        """The numbers of the names that have this text in them."""
+        starts = self._arrays["keys.starts"]
+        for hit in re.finditer(re.escape(text.encode("utf-8", "surrogatepass")), self._arrays["keys"].data):
+            number = int(np.searchsorted(starts, hit.start(), "right")) - 1
+            if hit.end() <= starts[number + 1]:
+                yield number
 
     def _string(self, what: str, number: int) -> str:
         start, end = self._arrays[f"{what}.starts"][number : number + 2].tolist()

@@ -16,6 +16,7 @@ from bentsao.knowledge.linking.attributes import PLAIN, Asked
 from bentsao.knowledge.linking.index import Name, NameIndex, Owner
 from bentsao.knowledge.linking.mentions import Mention, Reading, best_owners, read
 from bentsao.knowledge.linking.misspellings import MARGIN, SURE, Slip, slips
+from bentsao.knowledge.linking.offers import names_unknown, offers
 from bentsao.knowledge.linking.records import Linked, LinkedAttribute, LinkedEntity, Match
 from bentsao.knowledge.linking.words import KIND_WORDS
 from bentsao.knowledge.normalise import Normalised, normalise
@@ -102,7 +103,7 @@ class Linker:
         """
         found = self._find(question)
         candidates, asking = found.candidates, found.reading
-        if history and not candidates and not found.doubts:
+        if history and not candidates and not found.doubts and not names_unknown(found.reading):
             candidates = self._from_history(found, history)
         elif history and candidates and _elliptical(asking):
             earlier = (self._find(text).reading for text in _latest(history))
@@ -113,7 +114,7 @@ class Linker:
             attributes=tuple(
                 LinkedAttribute(name=name, score=round(score, 3)) for name, score in asked.attributes.items()
             ),
-            ask_back=found.doubts,
+            ask_back=found.doubts or (() if candidates else offers(found.reading, self._index)),
         )
 
     def _find(self, text: str) -> _Found:
