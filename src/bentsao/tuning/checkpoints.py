@@ -164,7 +164,7 @@ def open_run(folder: Path, fingerprint: dict[str, Any], *, restart: bool) -> Pat
         if changed:
             raise ConfigError(
                 f"{folder} 里有一次没有完成的训练，但它的{'、'.join(changed)}与现在不同，不能接着跑。"
-                "请恢复原来的设置，或用 --restart 放弃它重新开始，或换一个 --output。"
+                "请恢复原来的设置，或用 --restart 放弃它重新开始，或换一个 --out。"
             )
     else:
         write_json(known, fingerprint)
