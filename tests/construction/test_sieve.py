@@ -36,7 +36,8 @@ def test_a_pair_is_refused_whole_and_every_row_of_it_is_told() -> None:
 def test_what_was_refused_with_its_pair_does_not_stand_against_the_next() -> None:
     sieve = Sieve(Material((), Counter()), tuple(FILTERS))
     assert sieve.judge(pair("偏头痛的药物治疗里有阿托品，对吗？", "不对，可以自行停药。", name="一")) is None
-    kept = sieve.judge(pair("偏头痛的药物治疗里有阿托品，对吗？", "不对，偏头痛的药物治疗有布洛芬和佐米曲普坦。", name="二"))
+    right = "不对，偏头痛的药物治疗有布洛芬和佐米曲普坦。"
+    kept = sieve.judge(pair("偏头痛的药物治疗里有阿托品，对吗？", right, name="二"))
     assert kept is not None
     assert [one.id for one in kept] == ["二#true", "二#false"]
     assert all(one.made is not None and one.made.filters == tuple(FILTERS) for one in kept)
