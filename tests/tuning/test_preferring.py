@@ -146,6 +146,12 @@ def likelihood(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...]) -> 
     return float(logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum())
 
 
+@pytest.mark.parametrize(("limit", "steps"), [(2, 2), (40, 5)])
+def test_steps_end_a_run_before_its_epochs_do_and_never_after(tmp_path: Path, limit: int, steps: int) -> None:
+    more = {"training.epochs": 1, "training.steps": limit, "data.validation": 0}
+    assert tune(load_recipe(None, preference(tmp_path, **more)), Notes()).steps == steps
+
+
 def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
     whole, first, second = Notes(), Notes(), Notes()
     tune(load_recipe(None, preference(tmp_path, **{"training.save_every": 2})), whole)

@@ -96,7 +96,7 @@ def _learn(
     begun = not restart and folder.exists()
     with accelerator.main_process_first():
         fingerprint = _fingerprint(recipe, data.files, chat_format, base)
-        resume = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
+        resume = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process, note=reporter.note)
     if resume is not None:
         reporter.note(f"从检查点 {resume.name} 接着训练")
     elif begun and accelerator.is_main_process:

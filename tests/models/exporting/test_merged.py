@@ -45,7 +45,7 @@ def test_every_architecture_is_merged_as_peft_does_it(kind: Kind, tmp_path: Path
 CASES: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "rank-stabilised": {"use_rslora": True},
-    "patterns": {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.mlp.up_proj": 3}},
+    "patterns": {"rank_pattern": {"q_proj|k_proj": 2}, "alpha_pattern": {"layers.1.mlp.up_proj|v_proj": 3}},
     "embedding": {"target_modules": ["embed_tokens", "q_proj"]},
     "embedding, dora": {"target_modules": ["embed_tokens"], "use_dora": True},
     "head": {"target_modules": ["lm_head"]},
