@@ -136,6 +136,7 @@ def test_plain_text_is_learnt(tmp_path: Path) -> None:
         ({"method": "full", "lora.init": "x"}, "lora.init 没有意义"),
         ({"training.shard": True, "base.quantization": "8bit"}, "不能分片"),
         ({"training.keep_activations": True}, "lowest_layer"),
+        ({"data.kind": "text", "data.mix": ("a:0.1",), "data.too_long": "cut"}, "data.mix、data.too_long"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused(tmp_path: Path, together: dict[str, Any], why: str) -> None:
