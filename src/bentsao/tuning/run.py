@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -125,7 +124,7 @@ def _learn(
         papers = Papers(base, chat_format, outcome.history, _manifest(recipe, data, outcome))
         write_result(output, model, papers, accelerator)
         if accelerator.is_main_process:
-            _remove_run(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
@@ -172,7 +171,7 @@ def _prefer(
         }
         write_result(Path(recipe.output), model, Papers(base, chat_format, done.history, manifest), accelerator)
         if accelerator.is_main_process:
-            _remove_run(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
@@ -192,14 +191,6 @@ def _to_be_tuned(base: Base, recipe: Recipe, reporter: RunReporter) -> nn.Module
         load_initial(model, settle(adapter_folder(recipe.lora.init), reporter.note))
         reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
     return model
-
-
-def peak_memory() -> int:
-    """The most memory this process has held so far, in bytes: the device's on CUDA, else resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
@@ -248,15 +239,9 @@ def _fingerprint(recipe: Recipe, files: dict[str, str], chat_format: ChatFormat,
         "数据设置": recipe.data.model_dump(mode="json"),
         "训练设置": recipe.training.model_dump(
             mode="json",
-            exclude={"save_every", "save_seconds", "trackers", "project", "run_name", "shard", "activations_gb"},
+            exclude=MAY_CHANGE,
         ),
     }
-
-
-def _remove_run(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any]:
