@@ -129,7 +129,7 @@ def test_choice_always_a_is_chance_and_never_consistent(choices: list[Item[choic
     assert [value(found, f"likelihood{end}") for end in ("_consistent", "_robust")] == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "agreeing"])
+@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "declining", "agreeing"])
 def test_choice_what_cannot_be_read_is_unscored(choices: list[Item[choice_task.Posed]], name: str) -> None:
     found = scores(TASKS["choice"], choices, BROKEN[name])
     assert (found["letter"].n, found["letter"].unscored, found["letter"].withheld) == (0, len(RIGHT), True)
@@ -214,7 +214,7 @@ def test_polarity_denying_all_has_no_pair_right() -> None:
     assert value(found, "bias") == -0.5
 
 
-@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "always A"])
+@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "declining", "always A"])
 def test_polarity_what_takes_no_stand_is_right_on_neither_side(name: str) -> None:
     found = scores(TASKS["polarity"], PAIRS, BROKEN[name])
     assert [value(found, one) for one in ("both", "premise_true", "premise_false", "neither")] == [0, 0, 0, 1]
@@ -266,7 +266,7 @@ def test_indications_are_counted_by_value() -> None:
     assert (value(found, "any"), value(found, "all")) == (1, 0.5)
 
 
-@pytest.mark.parametrize("name", ["silent", "parrot", "always A", "agreeing", "repeating"])
+@pytest.mark.parametrize("name", list(BROKEN))
 def test_indications_broken_models_say_none(name: str) -> None:
     found = scores(TASKS["indications"], DRUGS, BROKEN[name])
     assert [value(found, one) for one in ("recall", "any", "all")] == [0, 0, 0]
@@ -297,16 +297,19 @@ def test_knowledge_a_right_answer_and_a_right_abstention() -> None:
 
 
 @pytest.mark.parametrize("name", list(BROKEN))
-def test_knowledge_broken_models_say_no_fact_and_abstain_from_nothing(name: str) -> None:
+def test_knowledge_broken_models_say_no_fact_and_only_one_abstains(name: str) -> None:
     found = scores(TASKS["knowledge"], KNOWLEDGE, BROKEN[name])
-    assert (value(found, "recall"), value(found, "abstains_unknown")) == (0, 0)
+    declines = name == "declining"
+    assert (value(found, "recall"), value(found, "abstains_unknown")) == (0, declines)
+    assert value(found, "abstains_wrongly") == declines
     assert value(found, "ended") == (0 if name in ("silent", "repeating") else 1)
+    assert not TASKS["knowledge"].judge(KNOWLEDGE, responses(KNOWLEDGE, BROKEN[name]))[0].right
 
 
-def test_knowledge_always_declining_is_wrong_where_there_are_facts() -> None:
-    found = scores(TASKS["knowledge"], KNOWLEDGE, lambda _: "没有查到，不能回答。")
-    assert (value(found, "abstains_unknown"), value(found, "abstains_wrongly")) == (1, 1)
-    assert not TASKS["knowledge"].judge(KNOWLEDGE, responses(KNOWLEDGE, lambda _: "没有查到，不能回答。"))[0].right
+def test_knowledge_recall_counts_what_was_declined() -> None:
+    items = [gold(str(n), "偏头痛有什么症状？", "plain") for n in range(10)]
+    found = scores(TASKS["knowledge"], items, lambda item: "有搏动性头痛和恶心。" if item.id == "0" else "不能回答。")
+    assert (value(found, "recall"), found["recall"].n) == (pytest.approx(0.1), 10)
 
 
 # ---- dialogue -------------------------------------------------------------------------------------------------------

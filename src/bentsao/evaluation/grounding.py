@@ -56,8 +56,8 @@ class Score(Record):
 
     entity, attribute: the first that was named is right. hit: every right (entity, attribute) with facts is in the
     evidence. claims, supported, hallucinated: of the answer, against the right facts; a premise that the answer denies
-    is no claim of its. values, stated: of the right facts, and how many of them the answer says. abstained_right: on
-    what the base does not have; abstained_wrong: on what it has. premise: a true one was affirmed, or a false one
+    is no claim of its. values, stated: of the right facts, and how many of them the answer says: of one that declines
+    although the base has them, none. abstained_right: on what the base does not have; abstained_wrong: on what it has. premise: a true one was affirmed, or a false one
     denied. affirmed: the answer says yes.
     """
 
@@ -100,6 +100,7 @@ def score(
         repeats=loops(said.answer),
         abstained_right=None if answerable else said.abstained,
         abstained_wrong=said.abstained if answerable else None,
+        values=len(_values(gold)) if answerable else 0,
     )
     found: dict[str, object] = {}
     if said.entities is not None and gold.entities:
@@ -199,14 +200,16 @@ def _facts(
         claims = tuple(one for one in claims if _bare(one.text) not in value and value not in _bare(one.text))
     supported = sum(claim.verdict == "supported" for claim in claims)
     written = _bare(text)
-    values = {_bare(value) for fact in gold.facts for value in fact.values}
     return {
         "claims": len(claims),
         "supported": supported,
         "hallucinated": len(claims) - supported,
-        "values": len(values),
-        "stated": sum(value in written for value in values),
+        "stated": sum(value in written for value in _values(gold)),
     }
+
+
+def _values(gold: Gold) -> set[str]:
+    return {_bare(value) for fact in gold.facts for value in fact.values}
 
 
 def _bare(text: str) -> str:
