@@ -56,9 +56,9 @@ class Score(Record):
 
     entity, attribute: the first that was named is right. hit: every right (entity, attribute) with facts is in the
     evidence. claims, supported, hallucinated: of the answer, against the right facts; a premise that the answer denies
-    is no claim of its. values, stated: of the right facts, and how many of them the answer says: of one that declines
-    although the base has them, none. abstained_right: on what the base does not have; abstained_wrong: on what it has. premise: a true one was affirmed, or a false one
-    denied. affirmed: the answer says yes.
+    is no claim of its. values, stated: of the right facts, and how many of them the answer says; none, where it
+    declines although the base has them. abstained_right: on what the base does not have; abstained_wrong: on what it
+    has. premise: a true one was affirmed, or a false one denied. affirmed: the answer says yes.
     """
 
     id: str

@@ -220,7 +220,7 @@ TASK: Task[Key] = Task(
         "attribute": Measure("属性@1", "attribute", about="第一个属性就是所问的属性的比例"),
         "hit": Measure("查到全部事实", "hit", about="所问的每个（实体，属性）都在依据里的比例"),
         "precision": Measure("事实准确率", "supported", "claims", about="有依据的断言 / 全部断言"),
-        "recall": Measure("事实召回率", "stated", "values", about="说出的值 / 知识库里的值；有却说没有的，一个也没有说出（不计真假前提题）"),
+        "recall": Measure("事实召回率", "stated", "values", about="说出的值 / 知识库里的值（不计真假前提题）"),
         "hallucinated": Measure(
             "没有依据的断言", "hallucinated", "claims", better="low", about="没有依据或与依据相反的断言 / 全部断言"
         ),
