@@ -264,12 +264,6 @@ def test_every_answer_of_a_dialogue_counts() -> None:
     assert FILTERS["unfinished"](dialogue("怎么治？", "常用药物有布洛芬、", "还有呢？", "没有了。"), Context())
 
 
-def test_a_letter_is_an_answer_to_a_choice() -> None:
-    choice = row("选哪项？A 布洛芬 B 青霉素", "A", made=Made(form="choice", writer="composer"))
-    assert {name: FILTERS[name](choice, Context()) for name in FILTERS} == dict.fromkeys(FILTERS)
-    assert FILTERS["short"](row("选哪项？A 布洛芬 B 青霉素", "A"), Context())
-
-
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_no_text_breaks_a_filter_and_a_reason_has_a_label(question: str, answer: str) -> None:
     context = Context()

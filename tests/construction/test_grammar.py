@@ -127,7 +127,6 @@ old = ["老人，"]
 child = ["患儿，"]
 infant = ["婴儿，"]
 when = ["上周"]
-course = []
 
 [[attribute]]
 name = "病因"
@@ -162,6 +161,12 @@ def test_a_fault_is_told_with_its_place(fault: str) -> None:
     with pytest.raises(DataError) as error:
         read_grammar({"坏.toml": f"{GOOD}\n[[attribute]]\n{FAULTS[fault]}"})
     assert {one.file for one in error.value.faults} == {"坏.toml"}
+
+
+@pytest.mark.parametrize("table", ['[several]\nask = ["{e}和{ee}"]', '[unknown.disease]\n"病因" = ["{ee}的病因？"]'])
+def test_a_slot_that_there_is_not_is_told(table: str) -> None:
+    with pytest.raises(DataError, match=r"\['ee'\] 这样的空位"):
+        read_grammar({"坏.toml": f"{GOOD}\n{table}"})
 
 
 @settings(deadline=None, max_examples=30)

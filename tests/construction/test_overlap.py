@@ -13,7 +13,7 @@ def test_copies_are_found_whatever_their_punctuation_and_width() -> None:
     found = overlap([row("小王被确诊为 肝炎双重感染,最可能的并发症是什么?", ANSWER, name="测")], learnt)
     assert (found.rows, found.verbatim, found.near, found.share) == (1, 1, 0, 1.0)
     assert [(pair.a, pair.b, pair.kind) for pair in found.pairs] == [("测", "学", "verbatim")]
-    assert set(found.as_json()) == {"rows", "verbatim", "near", "pairs"}
+    assert set(found.model_dump()) == {"rows", "verbatim", "near", "pairs"}
 
 
 def test_the_question_alone_counts() -> None:

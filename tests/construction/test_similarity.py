@@ -84,9 +84,19 @@ def test_questions_on_other_facts_are_no_copies() -> None:
     assert judge(row(CASE.format(33), ANSWER, facts=MIGRAINE[:1]), context), "the same case in another year"
 
 
-def test_pairs_that_differ_in_a_word_on_purpose_stay_and_copies_go() -> None:
+def test_the_rows_of_a_pair_are_no_copies_of_each_other() -> None:
     judge, context = FILTERS["duplicate"], Context()
-    made = Made(form="polarity", writer="composer")
-    assert judge(row("偏头痛的常见症状包括搏动性头痛，对吗？", "对。", facts=MIGRAINE, made=made), context) is None
-    assert judge(row("偏头痛的常见症状不包括搏动性头痛，对吗？", "不对。", facts=MIGRAINE, made=made), context) is None
-    assert judge(row("偏头痛的常见症状包括搏动性头痛，对吗", "对", facts=MIGRAINE, made=made), context)
+    true, false = (Made(form=form, writer="composer") for form in ("premise_true", "premise_false"))
+    assert judge(row("偏头痛的常见症状包括搏动性头痛，对吗？", "对。", facts=MIGRAINE, made=true), context) is None
+    assert judge(row("偏头痛的常见症状不包括搏动性头痛，对吗？", "不对。", facts=MIGRAINE, made=false), context) is None
+    assert judge(row("偏头痛的常见症状包括搏动性头痛，对吗", "对", facts=MIGRAINE, made=true), context)
+
+
+def test_what_is_forgotten_is_like_nothing_any_more() -> None:
+    judge, context = FILTERS["duplicate"], Context()
+    assert judge(row(CASE.format(32), ANSWER, facts=MIGRAINE[:1]), context) is None
+    size = context.size
+    assert judge(row("偏头痛要做哪些检查？", ANSWER, facts=MIGRAINE[1:]), context) is None
+    context.forget(size)
+    assert judge(row("偏头痛要做哪些检查？", ANSWER, facts=MIGRAINE[1:]), context) is None
+    assert judge(row(CASE.format(33), ANSWER, facts=MIGRAINE[:1]), context), "what came before stays"

@@ -22,7 +22,7 @@ ELSEWHERE = {
     "bases check": "tests/apps/commands/test_bases.py",
     "bases convert": "tests/apps/commands/test_bases.py",
     "bases fetch": "tests/models/test_embedded.py",
-    "build all --kb $SHARED/my.kb --ray": "tests/apps/test_cluster_ray.py",
+    "build all --kb $SHARED/my.kb --ray": "tests/apps/cluster/test_ray.py",
     "bundle diff": "tests/apps/commands/test_bundle.py",
     "chat": TUTORIAL,
     "demo": "tests/apps/experiments",

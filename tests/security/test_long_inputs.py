@@ -11,7 +11,7 @@ from bentsao.inference.safety import caution, look
 from bentsao.knowledge.linking import Linker
 from bentsao.knowledge.linking.stretches import Stretches, codes_of
 from bentsao.knowledge.verify import KnownNames, verify
-from tests.knowledge.verifying import MIGRAINE
+from tests.knowledge.verify.verifying import MIGRAINE
 
 NAMES = ("布洛芬", "偏头痛", "发热", "头痛", "糖尿病", "头部CT")
 REPEATED = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from hashlib import blake2b
-from typing import Any, Literal
+from typing import Literal
 
 from bentsao.construction.similarity import NearIndex
 from bentsao.construction.texts import texts
@@ -51,10 +51,6 @@ class Overlap(Record):
     def share(self) -> float:
         """Copies of either kind among the rows of the first set; 0 where it has none."""
         return (self.verbatim + self.near) / self.rows if self.rows else 0.0
-
-    def as_json(self) -> dict[str, Any]:
-        """What `--json` prints."""
-        return self.model_dump(mode="json")
 
 
 def overlap(a: Iterable[Conversation | Question], b: Iterable[Conversation | Question]) -> Overlap:

@@ -37,32 +37,40 @@ class Sieve:
     _group: str = ""
 
     def judge(self, rows: Sequence[R]) -> list[R] | None:
-        """Rows that belong together (a pair, or one alone) as they are kept: with the filters passed. None: refused."""
+        """Rows that belong together (a pair, or one alone) as they are kept: with the filters passed.
+
+        None: refused, all of them; those that passed go with those that did not, and are not remembered.
+        """
         if not self.names:
             return list(rows)
-        kept: list[R] = []
-        for row in rows:
-            conversation = as_conversation(row)
-            one = next(judged([conversation], self._names_for(conversation), self._context_for(conversation)))
-            if isinstance(one, Refused):
-                self.tally.count(one)
-                if self.refused is not None:
-                    self.refused.write(json.dumps(one.model_dump(mode="json"), ensure_ascii=False) + "\n")
-                return None
-            kept.append(row.model_copy(update={"made": one.made}))
-        for row in kept:
-            self.tally.count(as_conversation(row))
-        return kept
+        whole = list(map(as_conversation, rows))
+        context = self._context_for(whole[0].group)
+        before = context.size
+        found = [one for row in whole for one in judged([row], self._names_for(row), context)]
+        bad = next((one for one in found if isinstance(one, Refused)), None)
+        if bad is not None:
+            context.forget(before)
+            found = [one if isinstance(one, Refused) else _along_with(bad, one) for one in found]
+        for one in found:
+            self.tally.count(one)
+            if isinstance(one, Refused) and self.refused is not None:
+                self.refused.write(json.dumps(one.model_dump(mode="json"), ensure_ascii=False) + "\n")
+        made = [one.made for one in found if isinstance(one, Conversation)]
+        return [row.model_copy(update={"made": each}) for row, each in zip(rows, made, strict=True)] if made else None
 
     def _names_for(self, row: Conversation) -> tuple[str, ...]:
         """A grounded row that ends with what is not named (无) has no answer that could be too short."""
         return self.names if texts(row).answers else tuple(name for name in self.names if name != "short")
 
-    def _context_for(self, row: Conversation) -> Context:
-        if self._context is None or (len(self._context.rows) > _REMEMBERED and row.group != self._group):
+    def _context_for(self, group: str) -> Context:
+        if self._context is None or (len(self._context.rows) > _REMEMBERED and group != self._group):
             self._context = Context(aliases=self.material.aliases)
-        self._group = row.group
+        self._group = group
         return self._context
+
+
+def _along_with(bad: Refused, row: Conversation) -> Refused:
+    return Refused(reasons={name: f"同组的另一行不合格：{why}" for name, why in bad.reasons.items()}, row=row)
 
 
 def as_conversation(row: Row) -> Conversation:

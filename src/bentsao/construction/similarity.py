@@ -147,6 +147,12 @@ class NearIndex:
         self._db.execute("INSERT INTO texts VALUES (?, ?, ?)", (self._size, name, added.plain))
         self._db.executemany("INSERT OR IGNORE INTO bands VALUES (?, ?)", [(band, self._size) for band in added.bands])
 
+    def cut(self, size: int) -> None:
+        """Forget all but the first `size` texts."""
+        self._size = min(self._size, size)
+        for table in ("texts", "bands"):
+            self._db.execute(f"DELETE FROM {table} WHERE number > ?", (size,))
+
     def _sketch(self, text: str, topic: str) -> _Sketch:
         """What a text is looked up by; a text is usually looked up and then added, so the last one is kept."""
         if self._last is None or (self._last.text, self._last.topic) != (text, topic):

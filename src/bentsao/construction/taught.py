@@ -25,15 +25,16 @@ def write_taught(
     set of the same seed. account: what the run came to, for the manifest.
     """
     files: dict[Split, list[str]] = {split: [] for split in SPLITS}
-    refused: list[str] = []
+    refused: dict[Split, list[str]] = {split: [] for split in SPLITS}
     forms: Counter[str] = Counter()
     tally = Tally()
     for one in judged(rows, options.filters, Context()):
         tally.count(one)
+        group = one.row.group if isinstance(one, Refused) else one.group
+        split = split_of(group, options.seed, options.shares)
         if isinstance(one, Refused):
-            refused.append(one.model_dump_json())
+            refused[split].append(one.model_dump_json())
             continue
-        split = split_of(one.group, options.seed, options.shares)
         made = one.made.model_copy(update={"split": split}) if one.made else None
         forms[made.form if made else ""] += 1
         row = one.model_copy(update={"made": made}).model_dump(mode="json", exclude_defaults=True)
@@ -42,8 +43,9 @@ def write_taught(
         for split, lines in files.items():
             if options.shares.get(split):
                 _write(folder / f"{split}.jsonl", lines)
-        if refused:
-            _write(refused_path(folder / "all.jsonl"), refused)
+        for split, lines in refused.items():
+            if lines:
+                _write(refused_path(folder / f"{split}.jsonl"), lines)
         manifest: dict[str, Any] = {
             "dataset": options.dataset,
             "writer": "teacher",

@@ -11,9 +11,6 @@ from typing import NamedTuple
 from bentsao.core.grounding import ask_attribute, ask_entity, without_marks
 from bentsao.core.records import Conversation, Question
 
-LABEL_FORMS = frozenset({"choice", "polarity"})
-"""Forms whose answer is a letter or a yes or no, and whose rows come in pairs that differ in a word."""
-
 _NAMES = frozenset({"entity", "attribute"})
 _FRAME = ask_entity("").content.partition("\n")[0] + "\n"
 _QUESTION = "\n问题："

@@ -54,16 +54,12 @@ def check_launcher(kind: DistributedType) -> None:
 def check_output(output: Path, restart: bool) -> None:
     """Raises ConfigError if something would be written over that is not meant to be."""
     if (output / MANIFEST_NAME).is_file() and not run_folder(output).exists() and not restart:
-        raise ConfigError(
-            f"{output} 里已有一个训练完的结果。要重新训练并取代它，请加 --restart；否则请换一个 --out。"
-        )
+        raise ConfigError(f"{output} 里已有一个训练完的结果。要重新训练并取代它，请加 --restart；否则请换一个 --out。")
     ours = (CONFIG_NAME, MANIFEST_NAME)
     if output.exists() and not (
         output.is_dir() and (any((output / name).is_file() for name in ours) or not any(output.iterdir()))
     ):
-        raise ConfigError(
-            f"输出目录 {output} 已存在，而且不是适配器或训练出的模型。为免覆盖别的东西，请换一个 --out。"
-        )
+        raise ConfigError(f"输出目录 {output} 已存在，而且不是适配器或训练出的模型。为免覆盖别的东西，请换一个 --out。")
     check_writable(output, folder=True)
 
 

@@ -7,9 +7,11 @@ from pathlib import Path
 from bentsao.construction.teacher.checking import Beyond
 from bentsao.construction.teacher.dialogues import DialoguePlan, dialogue_jobs
 from bentsao.construction.teacher.qa import QAPlan, qa_jobs
-from bentsao.construction.teacher.writing import PLAINLY, Doing, Written, write
+from bentsao.construction.teacher.writing import Doing, Written, write
 from bentsao.knowledge.store import KnowledgeBase
 from bentsao.models.remote.asking import Asking
+
+PLAINLY = Doing()
 
 
 def write_qa(

@@ -97,7 +97,7 @@ def overlap(
         raise ConfigError(f"--limit 是 {limit}，应不小于 0。")
     found = compare(read_questions(a), _shown(read_questions(b), "比较"))
     if json:
-        print_json(found.as_json())
+        print_json(found.model_dump(mode="json"))
     else:
         display(*overlapping(found, a, b, limit))
 

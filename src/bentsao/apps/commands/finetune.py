@@ -28,7 +28,9 @@ class Overrides:
         list[str] | None,
         Parameter(name=["--data", "--data_path"], help="训练数据，可多次给出；JSON 或 JSON 行，常见格式自动识别"),
     ] = None
-    output: Annotated[str | None, Parameter(name=["--out", "-o", "--output", "--output_dir"], help="适配器写到哪个目录")] = None
+    output: Annotated[
+        str | None, Parameter(name=["--out", "-o", "--output", "--output_dir"], help="适配器写到哪个目录")
+    ] = None
     chat_format: Annotated[
         str | None,
         Parameter(

@@ -38,7 +38,16 @@ class Context:
     aliases: Aliases | None = None
     questions: NearIndex = field(default_factory=lambda: NearIndex(NEAR_QUESTION))
     rows: NearIndex = field(default_factory=lambda: NearIndex(NEAR_ROW))
-    verbatim: dict[bytes, str] = field(default_factory=dict[bytes, str])
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """How much is remembered, for `forget`."""
+        return len(self.questions), len(self.rows)
+
+    def forget(self, size: tuple[int, int]) -> None:
+        """Remember only what was let through when the size was this."""
+        self.questions.cut(size[0])
+        self.rows.cut(size[1])
 
 
 Filter = Callable[[Conversation, Context], "str | None"]

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from hashlib import blake2b
-
 from bentsao.construction.filters.context import Context
-from bentsao.construction.texts import LABEL_FORMS, form_of, texts
+from bentsao.construction.texts import form_of, texts
 from bentsao.core.records import Conversation
-from bentsao.knowledge.grams import folded
 
 
 def near_duplicate(conversation: Conversation, context: Context) -> str | None:
     """A row that is a near copy of an earlier one, named with how alike they are; else it is remembered.
 
     Rows are compared within their form and the facts they stand on (subject and attribute): two questions that differ
-    only in the disease are two questions. Pairs and choices (LABEL_FORMS), which differ in a word on purpose, are
-    copies only where they are the same to the letter.
+    only in the disease are two questions, and the two rows of a pair (premise_true, premise_false) are no copies.
     """
     said = texts(conversation)
     question, whole = said.question, f"{said.question}\n{said.answer}"
-    if form_of(conversation) in LABEL_FORMS:
-        key = blake2b(folded(whole).encode("utf-8", "surrogatepass"), digest_size=16).digest()
-        if key in context.verbatim:
-            return f"与另一行相同：{context.verbatim[key]}"
-        context.verbatim[key] = conversation.id
-        return None
     topic = _topic(conversation)
     if near := context.questions.nearest(question, topic):
         return f"问题与另一行近似：{near.name}（相似度 {near.similarity:.2f}）"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bentsao.construction.filters.context import Context, reason
-from bentsao.construction.texts import LABEL_FORMS, form_of, texts
+from bentsao.construction.texts import texts
 from bentsao.core.records import Conversation
 from bentsao.knowledge.verify import verify
 
@@ -13,7 +13,7 @@ def ungrounded(conversation: Conversation, context: Context) -> str | None:
 
     What the row itself marks as going beyond (`made.beyond`) is allowed: its recipe kept it under that label.
     """
-    if not conversation.evidence or form_of(conversation) in LABEL_FORMS:
+    if not conversation.evidence:
         return None
     facts = [item.fact for item in conversation.evidence]
     allowed = set(conversation.made.beyond) if conversation.made else set[str]()

@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 from bentsao.construction.filters.context import Context, around, reason
-from bentsao.construction.texts import LABEL_FORMS, form_of, texts
+from bentsao.construction.texts import texts
 from bentsao.core.records import Conversation
 
 MIN_CHINESE = 0.5
@@ -31,9 +31,8 @@ _OTHER = ("HIRAGANA", "KATAKANA", "HANGUL", "CYRILLIC", "ARABIC", "THAI", "HEBRE
 
 def wrong_language(conversation: Conversation, _: Context) -> str | None:
     """A question or answer in another language, in another script, or in broken characters."""
-    labelled = form_of(conversation) in LABEL_FORMS
     said = texts(conversation)
-    for text in (*said.questions, *(() if labelled else said.answers)):
+    for text in (*said.questions, *said.answers):
         if found := _BROKEN.search(text):
             return reason("乱码", around(text, found))
         if foreign := _foreign(text):

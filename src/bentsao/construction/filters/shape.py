@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from bentsao.construction.filters.context import Context, reason
-from bentsao.construction.texts import LABEL_FORMS, form_of, texts
+from bentsao.construction.texts import texts
 from bentsao.core.records import Conversation
 from bentsao.core.repetition import repeated
 from bentsao.core.subsequence import in_order
@@ -60,15 +60,11 @@ def too_short(conversation: Conversation, _: Context) -> str | None:
         return reason("问题是空的", said.question)
     if not said.answers or any(not folded(answer) for answer in said.answers):
         return reason("回答是空的", said.answer)
-    if form_of(conversation) in LABEL_FORMS:
-        return None
     return next((reason("回答过短", text) for text in said.answers if len(folded(text)) < MIN_ANSWER), None)
 
 
 def unfinished(conversation: Conversation, _: Context) -> str | None:
     """An answer that breaks off: no closing punctuation, an open list or bracket, a number left out."""
-    if form_of(conversation) in LABEL_FORMS:
-        return None
     for answer in texts(conversation).answers:
         text = answer.strip()
         tail = text[-24:]
@@ -124,8 +120,6 @@ def echo(conversation: Conversation, _: Context) -> str | None:
 
     A question of yes or no, or of one or the other, may be answered in its own words.
     """
-    if form_of(conversation) in LABEL_FORMS:
-        return None
     said = texts(conversation)
     for question, answer in zip(said.questions, said.answers, strict=False):
         plain, asked = _units(answer), _units(question)

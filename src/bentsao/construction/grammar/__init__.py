@@ -76,7 +76,7 @@ class AttributeGrammar(Record):
 
 
 class People(Record):
-    """Openings of vignettes by whom they speak of, and words for time and course."""
+    """Openings of vignettes by whom they speak of, and words for time."""
 
     adult_male: Patterns
     adult_female: Patterns
@@ -85,7 +85,6 @@ class People(Record):
     child: Patterns
     infant: Patterns
     when: Patterns
-    course: Patterns
 
 
 @dataclass(frozen=True)
@@ -175,6 +174,13 @@ def read_grammar(texts: dict[str, str]) -> Grammar:
                 continue
             faults += [Fault(file, None, one.name, pattern, reason) for pattern, reason in _wrong(one)]
             attributes[one.kind, one.name] = one
+        faults += [
+            Fault(
+                file, None, f"{form}.{name}", pattern, f"没有 {sorted(strange)} 这样的空位；可用：{' '.join(SLOTS)}。"
+            )
+            for form, name, pattern in _patterns(values)
+            if (strange := _slots(pattern) - SLOTS.keys())
+        ]
         tables |= values
     if faults:
         raise DataError(faults)
@@ -190,6 +196,18 @@ def read_grammar(texts: dict[str, str]) -> Grammar:
         },
         joint={form: {name: tuple(patterns) for name, patterns in named.items()} for form, named in tables.items()},
     )
+
+
+def _patterns(tables: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Each pattern of the tables beside the attributes, with where it stands: form (unknown: kind), name."""
+    for form, named in (tables | tables.get("unknown", {})).items():
+        for name, patterns in named.items() if form != "unknown" else ():
+            for pattern in patterns:
+                yield form, name, pattern
+
+
+def _slots(pattern: str) -> set[str]:
+    return set(re.findall(r"\{(\w*)\}", pattern))
 
 
 def _wrong(one: AttributeGrammar) -> Iterator[tuple[str, str]]:
@@ -214,7 +232,7 @@ def _wrong(one: AttributeGrammar) -> Iterator[tuple[str, str]]:
     for name, slots in allowed.items():
         patterns: Patterns = getattr(one, name)
         for pattern in patterns:
-            used = set(re.findall(r"\{(\w*)\}", pattern))
+            used = _slots(pattern)
             must = needed.get(name, {"e"} if name in _QUESTIONS and name != "follow_up" else set[str]())
             if used - slots:
                 yield pattern, f"{name} 里不能有 {sorted(used - slots)}。"

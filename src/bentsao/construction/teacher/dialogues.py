@@ -19,7 +19,7 @@ from bentsao.core.records import Record
 from bentsao.knowledge import contents
 from bentsao.knowledge.store import KnowledgeBase, Passage
 from bentsao.models.remote.asking import Asking
-from bentsao.models.remote.prompts import fenced, fill
+from bentsao.models.remote.prompts import fenced, fill, one_line
 from bentsao.models.remote.reading import read
 
 
@@ -74,13 +74,9 @@ def _chosen(kb: KnowledgeBase, plan: DialoguePlan) -> list[Passage]:
 
 
 def _shown(passage: Passage) -> str:
-    lines = [f"题目：{_line(passage.title)}"]
-    lines += [f"关键词：{_line('；'.join(passage.keywords))}"] if passage.keywords else []
-    return "\n".join([*lines, f"结论：{_line(passage.text)}"])
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
+    lines = [f"题目：{one_line(passage.title)}"]
+    lines += [f"关键词：{one_line('；'.join(passage.keywords))}"] if passage.keywords else []
+    return "\n".join([*lines, f"结论：{one_line(passage.text)}"])
 
 
 def _check(dialogue: Dialogue, passage: Passage, check: Verifier, beyond: Beyond, *, marks: bool) -> list[Checked]:

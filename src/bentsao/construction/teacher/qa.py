@@ -22,7 +22,7 @@ from bentsao.knowledge.schema import KINDS, Kind
 from bentsao.knowledge.store import Entity, KnowledgeBase
 from bentsao.models.remote.asking import Asking
 from bentsao.models.remote.exchange import Reply
-from bentsao.models.remote.prompts import fenced, fill
+from bentsao.models.remote.prompts import fenced, fill, one_line
 from bentsao.models.remote.reading import read
 
 LONGEST = 3000
@@ -61,7 +61,7 @@ def qa_jobs(kb: KnowledgeBase, asking: Asking, plan: QAPlan, beyond: Beyond) -> 
         for number, facts in enumerate(_divided(kb.facts(entity.id), plan.facts)):
             for turn in range(plan.rounds):
                 values = {
-                    "entity": _line(entity.name),
+                    "entity": one_line(entity.name),
                     "kind": KINDS[entity.kind],
                     "facts": fenced("\n".join(f"{n}. {fact_line(fact)}" for n, fact in enumerate(facts, 1))),
                     "count": str(min(plan.pairs, 2 * len(facts))),
@@ -117,8 +117,3 @@ def _check(pairs: Pairs, entity: Entity, facts: Sequence[Fact], check: Verifier,
         asked.add(question)
         out.append(Checked(dropped=REPEATED) if repeated else check_pair(pair, entity, facts, check, beyond))
     return out
-
-
-def _line(text: str) -> str:
-    """On one line, so that a name cannot write lines of its own into the prompt."""
-    return " ".join(text.split())

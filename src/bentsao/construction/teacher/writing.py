@@ -96,9 +96,6 @@ class Doing:
     progress: Callable[[Progress, Journal], None] = lambda _, __: None
 
 
-PLAINLY = Doing()
-
-
 def write(form: str, jobs: Sequence[WritingJob[Any]], asking: Asking, journal: Path, doing: Doing) -> Written:
     """Have jobs done and make conversations of what came.
 

@@ -42,7 +42,7 @@ def names_unknown(reading: Reading) -> bool:
 
 
 def _stretches(reading: Reading) -> list[str]:
-    """What stands between words of more than one character, from the first that nothing explains on (细小 in 那细小)."""
+    """What stands between words of more than one character, from the first unexplained on (细小 in 那细小)."""
     word = [not character.isalnum() for character in reading.text]
     for start, end in reading.words:
         word[start:end] = [True] * (end - start)

@@ -76,7 +76,7 @@ VERBS: tuple[tuple[str, frozenset[str]], ...] = (
     ("(?:好发|多发|多见|常见|高发)于", PEOPLE | {"发病部位", "相关疾病"}),
     ("禁用于|禁忌用于", FORBIDDEN),
     ("(?<!禁)(?:适用|用)于(?:治疗|缓解|预防)?", frozenset({"适应症"})),
-    ("(?:挂号?|到|去|前往)(?=[^,;。]{1,8}科)|就诊于", DEPARTMENTS),
+    ("(?:到|去|前往)(?=[^,;。]{1,8}科)|(?<![牵悬记])挂(?![水着吊针瓶了])号?|就诊于", DEPARTMENTS),
 )
 """Verbs that say by themselves what the list after them is."""
 

@@ -31,3 +31,8 @@ def fenced(data: str, label: str = "资料") -> str:
     """Data between marks that it cannot contain, since they are made of its own hash."""
     mark = f"{label}-{sha256_text(data)[:8]}"
     return f"<{mark}>\n{data}\n</{mark}>"
+
+
+def one_line(text: str) -> str:
+    """On one line, so that a name cannot write lines of its own into the prompt."""
+    return " ".join(text.split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.knowledge.verifying import AMOXICILLIN, APPENDICITIS, MIGRAINE, fact, only, seen
+from tests.knowledge.verify.verifying import AMOXICILLIN, APPENDICITIS, MIGRAINE, fact, only, seen
 
 # --- negation --------------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bentsao.knowledge.verify import verify
-from tests.knowledge.verifying import AMOXICILLIN, MIGRAINE, fact, seen, verdicts
+from tests.knowledge.verify.verifying import AMOXICILLIN, MIGRAINE, fact, seen, verdicts
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from bentsao.knowledge.importers import READERS, detect, disease_csv, drug_text, values
 from bentsao.knowledge.rows import EntityRow, PassageRow, Skipped
 
-DATA = Path(os.environ.get("BENTSAO_SHARED_DATA", Path(__file__).parents[2] / "../shared/data"))
+DATA = Path(os.environ.get("BENTSAO_SHARED_DATA", Path(__file__).parents[3] / "../shared/data"))
 
 
 def read(name: str, reader: str) -> tuple[list[EntityRow], Counter[str]]:

@@ -8,7 +8,7 @@ from bentsao.core.records import Fact, Source
 from bentsao.knowledge.schema import ATTRIBUTES
 from bentsao.knowledge.verify import KnownNames, Verdicts, verify
 from bentsao.knowledge.verify.cues import CUES, MEASURED, QUANTITY_HOME, QUANTITY_WORDS, VERBS
-from tests.knowledge.verifying import AMOXICILLIN, CIRRHOSIS, MIGRAINE, fact, only, seen, verdicts
+from tests.knowledge.verify.verifying import AMOXICILLIN, CIRRHOSIS, MIGRAINE, fact, only, seen, verdicts
 
 # --- names ------------------------------------------------------------------------------------------
 
@@ -27,6 +27,12 @@ def test_what_the_facts_do_not_have_goes_beyond_them():
     assert seen("症状有恶心、偏瘫等。", MIGRAINE) == [("恶心", "supported"), ("偏瘫", "beyond")]
     assert seen("可能出现失语。", MIGRAINE, ["失语"]) == [("失语", "beyond")]
     assert seen("可能出现失语。", [], ["失语"]) == [("失语", "beyond")]
+
+
+def test_a_department_is_what_one_is_told_to_go_to():
+    glaucoma = [fact("青光眼", "并发症", "视神经萎缩", "失明"), fact("青光眼", "所属科室", "眼科")]
+    assert seen("看青光眼，请挂视神经萎缩和失明。", glaucoma) == [("视神经萎缩", "beyond"), ("失明", "beyond")]
+    assert seen("看青光眼，请挂眼科。", glaucoma) == [("眼科", "supported")]
 
 
 def test_lists_are_taken_apart_before_and_after_the_attribute():

@@ -25,7 +25,7 @@ from bentsao.evaluation.tasks.task import Item
 from bentsao.inference.batch import answer_all
 from bentsao.inference.decoding import Decoding
 from bentsao.knowledge.store import KnowledgeBase
-from tests.apps.cluster_engine_doubles import fall, open_once, open_slowly
+from tests.apps.cluster.engine_doubles import fall, open_once, open_slowly
 from tests.construction.materials import small_kb
 from tests.doubles import tiny_base_folder
 
