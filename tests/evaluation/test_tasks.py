@@ -7,17 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from bentsao.construction.writing import BuildOptions, build
+from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError, DataError
 from bentsao.core.records import Fact, Message, Source
 from bentsao.evaluation.grounding import Gold
 from bentsao.evaluation.scoring import measured
 from bentsao.evaluation.tasks import TASKS
 from bentsao.evaluation.tasks import choice as choice_task
+from bentsao.evaluation.tasks import knowledge as knowledge_task
 from bentsao.evaluation.tasks.indications import Drug
 from bentsao.evaluation.tasks.knowledge import Key, scorer
 from bentsao.evaluation.tasks.polarity import stance
 from bentsao.evaluation.tasks.task import Item, Response
 from bentsao.evaluation.tasks.task import Source as Items
+from bentsao.knowledge.sample import sample_kb
+from bentsao.knowledge.store import KnowledgeBase
 from tests.evaluation.models import BROKEN, failed, judged, responses, scores, value
 
 SOURCE = Source(name="试验")
@@ -332,6 +337,42 @@ def test_knowledge_recall_counts_what_was_declined() -> None:
     items = [gold(str(n), "偏头痛有什么症状？", "plain") for n in range(10)]
     found = scores(TASKS["knowledge"], items, lambda item: "有搏动性头痛和恶心。" if item.id == "0" else "不能回答。")
     assert (value(found, "recall"), found["recall"].n) == (pytest.approx(0.1), 10)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows as `bentsao build grounded` writes them."""
+    with KnowledgeBase.open(sample_kb(lambda _: None)) as kb:
+        folder = tmp_path_factory.mktemp("data") / "built"
+        build(kb, BuildOptions(dataset="grounded", rows=400, seed=5, shares={"train": 1.0}), folder)
+    return folder / "train.jsonl"
+
+
+def test_knowledge_constructed_answers_are_right(built: Path) -> None:
+    rows = {row.id: row for row in read_conversations(built).conversations}
+    items = TASKS["knowledge"].load(Items(files=(built,)))
+    assert {"drug_true", "drug_false"} <= {made.form for item in items if (made := rows[item.id].made)}
+    verdicts = TASKS["knowledge"].judge(items, responses(items, lambda item: rows[item.id].messages[-1].content))
+    wrong = [one.answer for one in verdicts if not one.right]
+    assert len(wrong) < 0.02 * len(verdicts), wrong
+
+
+def test_knowledge_rows_that_do_not_say_what_they_ask_are_told(built: Path) -> None:
+    told: list[str] = []
+    golds = knowledge_task.golds_of(Items(files=(built,), report=told.append))
+    others = [row for row in read_conversations(built).conversations if knowledge_task.gold_of(row) is None]
+    assert golds
+    assert others, "what was made up is no question about the knowledge base"
+    assert f"{len(others)} 条" in told[0]
+
+
+@pytest.mark.parametrize("name", ["knowledge", "polarity"])
+def test_a_file_without_gold_is_not_silently_replaced(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "plain.jsonl"
+    row = {"messages": [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}]}
+    path.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    with KnowledgeBase.open(sample_kb(lambda _: None)) as kb, pytest.raises(ConfigError, match="没有写明依据的题"):
+        TASKS[name].load(Items(files=(path,), kb=kb))
 
 
 # ---- dialogue -------------------------------------------------------------------------------------------------------

@@ -22,10 +22,9 @@ ANSWERABLE = frozenset({"plain", "several", "compare", "follow_up", "typo", "pre
 class Gold(Record):
     """A question with what is right about it.
 
-    kind: plain, several, compare, follow_up, typo, premise_true, premise_false, unknown, missing, or the composer's
-    name of another form. entities: own names; attributes: those asked for; also: others that would be right too.
-    facts: what the base says to these, in whatever order. value: what a premise asserts; pair: the same for the two
-    questions of a pair.
+    kind: plain, several, compare, follow_up, typo, premise_true, premise_false, unknown, missing. entities: own
+    names; attributes: those asked for; also: others that would be right too. facts: what the base says to these, in
+    whatever order. value: what a premise asserts; pair: the same for the two questions of a pair.
     """
 
     id: str

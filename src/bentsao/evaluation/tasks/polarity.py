@@ -17,7 +17,7 @@ from bentsao.core.records import Message
 from bentsao.evaluation.grounding import Gold, affirms, denies, opens
 from bentsao.evaluation.metrics import echo
 from bentsao.evaluation.questions import premises
-from bentsao.evaluation.tasks.knowledge import read_golds
+from bentsao.evaluation.tasks.knowledge import golds_of
 from bentsao.evaluation.tasks.task import (
     Item,
     Measure,
@@ -38,7 +38,7 @@ SIDES: dict[str, str] = {"premise_true": "真前提", "premise_false": "假前�
 def load(source: Source) -> list[Item[Gold]]:
     """The pairs of files that `bentsao build polarity` wrote, or composed from the knowledge base."""
     if source.files:
-        golds = [gold for file in source.files for gold in read_golds(file, source)]
+        golds = golds_of(source)
     else:
         material = gather(needed_kb(source, "polarity"), load_grammar())
         unseen = material.part(lambda subject: not source.learnt(subject.name))

@@ -122,7 +122,7 @@ class Source:
     over the task's parts; None: all. count: how many are composed. learnt: whether an entity was seen in training.
     subjects: of multiple choice: names, or 医学, 非医学; empty: all. shots, shots_from: examples before the question,
     from the items themselves or a file of their own. shuffles: further orders of the options. grounded: systems with a
-    knowledge base answer from it, in tasks where that can be.
+    knowledge base answer from it, in tasks where that can be. report: is told what of the files was left out.
     """
 
     files: tuple[Path, ...] = ()
@@ -136,6 +136,7 @@ class Source:
     shots_from: Path | None = None
     shuffles: int = 1
     grounded: bool = False
+    report: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)
