@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bentsao.core.errors import MissingError
+from bentsao.core.errors import ConfigError, MissingError
 from bentsao.core.files import sha256_file
 from bentsao.core.splits import learnt_keys
 from bentsao.evaluation.contamination import Training, of_files, training_of
@@ -84,6 +84,34 @@ def test_answers_are_made_once_and_scored_as_often_as_wanted(tmp_path: Path, cho
     assert stored["systems"] == {"甲": "saying"}
     with pytest.raises(MissingError, match="rescore"):
         run(plan(tmp_path / "other", {"choice": choices}), KeptSystem("甲", "saying", Training()))
+
+
+def test_kept_answers_to_other_questions_are_not_scored(tmp_path: Path, questions: Path) -> None:
+    made = plan(tmp_path / "out", {"open": questions})
+    run(made, LocalSystem("甲", SayingEngine(lambda _: "答"), Training()))
+    questions.write_text(questions.read_text(encoding="utf-8").replace("第3种病应该", "第3种伤应该"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"1 道题当时问的不是现在这一句（open:4"):
+        run(made, KeptSystem("甲", "saying", Training()))
+
+
+ROWS: dict[str, Any] = {
+    "open": {"id": "0", "instruction": "问", "output": "答"},
+    "cmcoqa": {"question": "问", "ICD-10": "Neoplasms"},
+    "safety": {"id": "0", "class": "dose", "split": "test", "question": "问", "say": ["答"], "reason": "为了这个试验"},
+}
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_files_of_one_name_may_have_rows_of_one_id(tmp_path: Path, name: str) -> None:
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+    files = tuple(written(tmp_path / folder / "valid.jsonl", [ROWS[name]]) for folder in ("a", "b"))
+    system = LocalSystem("甲", SayingEngine(lambda _: "答"), Training())
+    made = Plan([TASKS[name]], {name: Source(files=files)}, tmp_path / "out")
+    assert run(made, system).scores[0].items == 2
+    twice = Plan([TASKS[name]], {name: Source(files=files[:1] * 2)}, tmp_path / "twice")
+    with pytest.raises(ConfigError, match="编号"):
+        run(twice, system)
 
 
 def test_contaminated_items_stand_apart(tmp_path: Path, questions: Path) -> None:

@@ -88,7 +88,7 @@ def by_hand(path: Path, kb: KnowledgeBase) -> list[Gold]:
 
     Raises DataError with all faults of the file: names that the base does not have, attributes without a fact.
     """
-    return read_rows(path, lambda _, row: _read(row, kb))
+    return read_rows(path, lambda _, row: _read(row, kb), key=lambda gold: gold.id)
 
 
 def named_in(conversations: Sequence[Conversation], material: Material) -> set[str]:

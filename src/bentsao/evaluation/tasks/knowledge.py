@@ -7,7 +7,7 @@ is scored on every stage; one that does not, on what it says.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,6 +30,7 @@ from bentsao.evaluation.tasks.task import (
     failed,
     limited,
     needed_kb,
+    prefix,
     verdict,
 )
 from bentsao.knowledge.contents import names_of
@@ -80,11 +81,11 @@ def golds_of(source: Source) -> list[Gold]:
     for file in source.files:
         row = next((row for _, row in iterate_json(file) if isinstance(row, dict)), {})
         if "messages" not in row:
-            found += by_hand(file, needed_kb(source, "knowledge"))
+            found += _named(by_hand(file, needed_kb(source, "knowledge")), prefix(file, source.files))
             continue
         rows = read_conversations(file).conversations
         golds = [gold for row in rows if (gold := gold_of(row))]
-        found += golds
+        found += _named(golds, prefix(file, source.files))
         if left_out := len(rows) - len(golds):
             source.report(f"{file}：{left_out} 条没有写明所问的实体、属性与依据，不能评，没有用到。")
     if not found:
@@ -93,6 +94,12 @@ def golds_of(source: Source) -> list[Gold]:
             "写出的文件，或只给 --kb，由知识库写成。"
         )
     return found
+
+
+def _named(golds: Sequence[Gold], before: str) -> list[Gold]:
+    return [
+        gold.model_copy(update={"id": before + gold.id, "pair": gold.pair and before + gold.pair}) for gold in golds
+    ]
 
 
 def gold_of(row: Conversation) -> Gold | None:

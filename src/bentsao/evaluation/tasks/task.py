@@ -177,6 +177,17 @@ def needed_files(source: Source, task: str, form: str) -> tuple[Path, ...]:
     return source.files
 
 
+def prefix(file: Path, files: Sequence[Path]) -> str:
+    """What stands before the ids of a file's items, so that those of several files differ.
+
+    "" for the only file; else its name, and where another is called the same, its path.
+    """
+    if len(files) == 1:
+        return ""
+    alike = sum(one.stem == file.stem for one in files)
+    return f"{file.stem if alike == 1 else file}/"
+
+
 def needed_kb(source: Source, task: str) -> KnowledgeBase:
     """The knowledge base. Raises ConfigError where there is none."""
     if source.kb is None:
