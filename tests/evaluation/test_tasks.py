@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,7 @@ from bentsao.evaluation.tasks import knowledge as knowledge_task
 from bentsao.evaluation.tasks.indications import Drug
 from bentsao.evaluation.tasks.knowledge import Key, scorer
 from bentsao.evaluation.tasks.polarity import stance
-from bentsao.evaluation.tasks.task import Item, Response
+from bentsao.evaluation.tasks.task import Item, Response, limited
 from bentsao.evaluation.tasks.task import Source as Items
 from bentsao.knowledge.sample import sample_kb
 from bentsao.knowledge.store import KnowledgeBase
@@ -165,6 +166,27 @@ def test_choice_examples_are_not_asked(tmp_path: Path, choices: list[Item[choice
     assert shown.isdisjoint(item.asked for item in items)
 
 
+def test_choice_examples_do_not_give_the_answer_away(tmp_path: Path) -> None:
+    def written(name: str, stems: str) -> Path:
+        rows = [
+            {"question": f"题{n}", "options": ["一", "二"], "answer": "A", "id": f"{name}{at}"}
+            for at, n in enumerate(stems)
+        ]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+        return path
+
+    asked, others = written("a", "123"), written("b", "3456")
+    for item in choice_task.load(Items(files=(asked,), shots=4, shots_from=others, shuffles=0)):
+        text = item.messages[0].content
+        assert text.count(item.asked) == 1
+        assert text.count("答案：A") == 3
+    with pytest.raises(ConfigError, match="另给例题"):
+        choice_task.load(Items(files=(asked,), shots=4, shots_from=asked))
+    twice = choice_task.load(Items(files=(written("c", "1122"),), shots=1, shuffles=0))
+    assert len(twice) == 2, "a copy of the example is not asked either"
+
+
 def test_choice_limits_are_spread_and_grow(tmp_path: Path) -> None:
     rows = [
         {"question": f"{subject}{n}", "options": ["一", "二"], "answer": "A", "subject": subject}
@@ -266,6 +288,15 @@ def test_stance(answer: str, expected: str) -> None:
 )
 def test_stance_is_read_where_it_is_taken(question: str, value: str, answer: str, expected: str) -> None:
     assert stance(question, answer, value) == expected
+
+
+def test_higher_limits_take_the_same_items_and_more() -> None:
+    """Pairs of which the last would not fit, beside items that stand alone and would."""
+    wholes = [Item(f"{n}{side}", "g", user("问"), None, whole=str(n)) for n in range(8) for side in "ab"]
+    items = [*wholes, *(Item(f"s{n}", "g", user("问"), None) for n in range(8))]
+    taken = [{item.id for item in limited(items, Items(limit=limit))} for limit in range(2, 25)]
+    assert all(len(few) <= limit for limit, few in enumerate(taken, start=2))
+    assert all(few <= more for few, more in pairwise(taken))
 
 
 # ---- indications ----------------------------------------------------------------------------------------------------
