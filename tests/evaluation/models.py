@@ -20,6 +20,7 @@ BROKEN: dict[str, Say] = {
     "parrot": lambda item: item.question.text,
     "always A": lambda item: "A",
     "agreeing": lambda item: f"是的，{item.shown.rstrip('？?吗')}。",
+    "declining": lambda item: "没有查到，不能回答。",
     "repeating": lambda item: "多喝水多休息多锻炼身体好。" * 30,
 }
 """What each says to an item."""

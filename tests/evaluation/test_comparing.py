@@ -34,7 +34,7 @@ def test_figures_and_tests(tmp_path: Path) -> None:
     )
     assert found.figures["甲"]["ended"].value == 1
     assert found.figures["乙"]["ended"].value == 0
-    assert found.figures["乙"]["repeats"].value == 0.9
+    assert (found.figures["乙"]["repeats"].value, found.figures["乙"]["repeats"].n) == (1.0, 9)
     assert found.figures["乙"]["answered"].value == 0.9
     ended = next(one for one in found.gaps if one.measure == "ended")
     assert ended.test
@@ -43,6 +43,21 @@ def test_figures_and_tests(tmp_path: Path) -> None:
     assert ended.p_corrected is not None
     assert ended.test.p < ended.p_corrected < 0.05
     assert "safe" not in found.titles
+
+
+def test_a_failed_answer_is_not_rewarded(tmp_path: Path) -> None:
+    """It took no time, and what says nothing does not repeat itself."""
+    failed = {"text": "", "finish": "error", "error": "太长", "seconds": 0.0}
+    found = made(
+        tmp_path,
+        甲=[{"text": "多喝水", "finish": "end", "seconds": 2.0}] * 4,
+        乙=[{"text": "多喝水", "finish": "end", "seconds": 2.0}] * 2 + [failed, {"text": "", "finish": "end"}],
+    )
+    assert (found.figures["乙"]["seconds"].n, found.figures["乙"]["repeats"].n) == (3, 2)
+    assert found.figures["乙"]["ended"].value == 0.5
+    seconds = next(one for one in found.gaps if one.measure == "seconds")
+    assert seconds.difference.n == 3
+    assert page(found)
 
 
 def test_the_safety_set_is_scored_by_its_rules(tmp_path: Path) -> None:

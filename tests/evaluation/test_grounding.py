@@ -58,7 +58,14 @@ def test_silence_is_rewarded_only_where_there_is_nothing_to_say():
     assert found["abstains_on_unknown"].value == 1.0
     assert found["knowledge_hit"].value == 0.0
     assert found["premise_both_right"].value == 0.0
-    assert found["fact_recall"].value is None
+    assert found["fact_recall"].value == 0.0, "what was declined was not said"
+
+
+def test_what_is_declined_counts_in_recall():
+    answer = said(PLAIN, "偏头痛的症状有搏动性头痛和恶心[1]。")
+    declined = said(PLAIN, "没有依据，我不能回答。", abstained=True)
+    found = figures([score(PLAIN, one) for one in (answer, *[declined] * 9)])["fact_recall"]
+    assert (found.value, found.n) == (pytest.approx(0.1), 10)
 
 
 def test_always_agreeing_is_right_on_half_of_each_pair_and_on_no_pair():

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import time
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,6 +30,15 @@ OPTIONS = ("卵巢", "前庭大腺", "前庭球", "乳腺")
         ("D\nA. 卵巢\nB. 前", 3),
         ("A\n答案：\n答：", 0),
         ("The answer is C.", 2),
+        ("正确答案是B。选项A错误，因为它会引起出血。", 1),
+        ("选项B正确，选项A错误。", 1),
+        ("选项A错误。选项B正确。", 1),
+        ("正确答案：B。选项D不正确", 1),
+        ("B。选项A是干扰项。", 1),
+        ("首选A类药物，因此答案B", 1),
+        ("答案是C，有人选A。", 2),
+        ("答案是A吗？A不正确，故选D。", 3),
+        ("答案A不对，答案为B。", 1),
     ],
 )
 def test_what_a_reply_names(reply: str, expected: int) -> None:
@@ -41,6 +52,11 @@ def test_what_a_reply_names(reply: str, expected: int) -> None:
         "我不知道。",
         "E",
         "A和B",
+        "答案是A或B",
+        "The answer is A or B",
+        "选项A是动脉，选项B是静脉。",
+        "选项A错误，选项B不符合题意。",
+        "首选A类药物。",
         "答案是AB",
         "A. 卵巢\nB. 前庭大腺\nC. 前庭球\nD. 乳腺",
         "DNA 是遗传物质",
@@ -59,6 +75,14 @@ def test_what_is_no_answer_is_not_guessed(reply: str) -> None:
 @pytest.mark.parametrize("reply", ["ACD", "A、C、D", "答案：A，C，D", "A C D", "正确选项是 ACD。"])
 def test_several_answers(reply: str) -> None:
     assert read_letters(reply, OPTIONS, several=True) == (0, 2, 3)
+
+
+def test_long_replies_take_no_longer_than_their_length() -> None:
+    """A quadratic reading of 200,000 characters would take minutes."""
+    for unit in ("选A或", "答案", "选项A、", "A ", "选项A错误，", "不", "正确答案是：", "the answer "):
+        started = time.perf_counter()
+        read_letters(unit * (200_000 // len(unit)), OPTIONS, several=True)
+        assert time.perf_counter() - started < 2
 
 
 def test_an_option_within_another_is_not_said_beside_it() -> None:

@@ -49,6 +49,21 @@ def test_all_right_is_not_certain():
     assert share([]).value is None
 
 
+def test_one_group_has_no_interval():
+    for figure in (mean([1.0, 0.0, 0.5], ["a"] * 3), share([True, False], ["a"] * 2), mean([0.3])):
+        assert figure.value is not None
+        assert (figure.low, figure.high) == (None, None)
+
+
+def test_all_right_in_few_groups_is_less_certain():
+    grouped, alone = share([True] * 40, ["a", "b"] * 20), share([True] * 40)
+    assert (grouped.n, grouped.value) == (40, 1.0)
+    assert (grouped.low, grouped.high) == wilson(2, 2)
+    assert (alone.low, alone.high) == wilson(40, 40)
+    none = share([False] * 40, ["a", "b"] * 20)
+    assert (none.low, none.high) == wilson(0, 2)
+
+
 def test_seeded():
     values = [0.0, 1.0, 1.0, 0.0, 1.0]
     assert mean(values, seed=3) == mean(values, seed=3)

@@ -66,6 +66,15 @@ def test_a_difference_of_ratios_by_hand():
     assert ratio_difference(([1], [0]), ([1], [1])).value is None
 
 
+def test_exchanges_without_anything_below_the_line_count_as_far():
+    # All of the second's below stands in one group: exchanged alone or kept alone, a system has 0/0.
+    first, second = ([4.0, 1.0], [4.0, 0.0]), ([0.0, 0.0], [0.0, 4.0])
+    assert ratio_difference(first, second).p == 1.0
+    many = ([1.0] + [0.0] * 19, [1.0] + [0.0] * 19), ([0.0] * 20, [0.0] * 19 + [1.0])
+    assert ratio_difference(*many).p == pytest.approx(1.0)
+    assert ratio_difference(([1.0], [1.0]), ([0.0], [1.0])).low is None
+
+
 def test_a_difference_of_ratios_is_as_wide_as_it_is():
     rng = np.random.default_rng(3)
     sizes = rng.integers(1, 9, 200).astype(float)

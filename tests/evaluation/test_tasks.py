@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from bentsao.construction.writing import BuildOptions, build
+from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError, DataError
 from bentsao.core.records import Fact, Message, Source
 from bentsao.evaluation.grounding import Gold
 from bentsao.evaluation.scoring import measured
 from bentsao.evaluation.tasks import TASKS
 from bentsao.evaluation.tasks import choice as choice_task
+from bentsao.evaluation.tasks import knowledge as knowledge_task
 from bentsao.evaluation.tasks.indications import Drug
 from bentsao.evaluation.tasks.knowledge import Key, scorer
 from bentsao.evaluation.tasks.polarity import stance
-from bentsao.evaluation.tasks.task import Item, Response
+from bentsao.evaluation.tasks.task import Item, Response, limited
 from bentsao.evaluation.tasks.task import Source as Items
+from bentsao.knowledge.sample import sample_kb
+from bentsao.knowledge.store import KnowledgeBase
 from tests.evaluation.models import BROKEN, failed, judged, responses, scores, value
 
 SOURCE = Source(name="试验")
@@ -129,7 +135,7 @@ def test_choice_always_a_is_chance_and_never_consistent(choices: list[Item[choic
     assert [value(found, f"likelihood{end}") for end in ("_consistent", "_robust")] == [0, 0]
 
 
-@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "agreeing"])
+@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "declining", "agreeing"])
 def test_choice_what_cannot_be_read_is_unscored(choices: list[Item[choice_task.Posed]], name: str) -> None:
     found = scores(TASKS["choice"], choices, BROKEN[name])
     assert (found["letter"].n, found["letter"].unscored, found["letter"].withheld) == (0, len(RIGHT), True)
@@ -158,6 +164,27 @@ def test_choice_examples_are_not_asked(tmp_path: Path, choices: list[Item[choice
     assert text.endswith("答案：")
     shown = {name for name in (f"第{n}题" for n in range(len(RIGHT))) if name in text} - {items[0].asked}
     assert shown.isdisjoint(item.asked for item in items)
+
+
+def test_choice_examples_do_not_give_the_answer_away(tmp_path: Path) -> None:
+    def written(name: str, stems: str) -> Path:
+        rows = [
+            {"question": f"题{n}", "options": ["一", "二"], "answer": "A", "id": f"{name}{at}"}
+            for at, n in enumerate(stems)
+        ]
+        path = tmp_path / f"{name}.jsonl"
+        path.write_text("\n".join(json.dumps(row, ensure_ascii=False) for row in rows), encoding="utf-8")
+        return path
+
+    asked, others = written("a", "123"), written("b", "3456")
+    for item in choice_task.load(Items(files=(asked,), shots=4, shots_from=others, shuffles=0)):
+        text = item.messages[0].content
+        assert text.count(item.asked) == 1
+        assert text.count("答案：A") == 3
+    with pytest.raises(ConfigError, match="另给例题"):
+        choice_task.load(Items(files=(asked,), shots=4, shots_from=asked))
+    twice = choice_task.load(Items(files=(written("c", "1122"),), shots=1, shuffles=0))
+    assert len(twice) == 2, "a copy of the example is not asked either"
 
 
 def test_choice_limits_are_spread_and_grow(tmp_path: Path) -> None:
@@ -214,7 +241,7 @@ def test_polarity_denying_all_has_no_pair_right() -> None:
     assert value(found, "bias") == -0.5
 
 
-@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "always A"])
+@pytest.mark.parametrize("name", ["silent", "parrot", "repeating", "declining", "always A"])
 def test_polarity_what_takes_no_stand_is_right_on_neither_side(name: str) -> None:
     found = scores(TASKS["polarity"], PAIRS, BROKEN[name])
     assert [value(found, one) for one in ("both", "premise_true", "premise_false", "neither")] == [0, 0, 0, 1]
@@ -239,6 +266,37 @@ def test_polarity_what_takes_no_stand_is_right_on_neither_side(name: str) -> Non
 )
 def test_stance(answer: str, expected: str) -> None:
     assert stance("偏头痛会恶心吗？", answer, "恶心") == expected
+
+
+@pytest.mark.parametrize(
+    ("question", "value", "answer", "expected"),
+    [
+        ("糖尿病会导致失明吗？", "失明", "会的，如果没有控制好血糖，会导致失明。", "yes"),
+        ("糖尿病会导致失明吗？", "失明", "糖尿病不会导致失明。", "no"),
+        ("感冒会发热吗？", "发热", "是的，发热很常见，不是大问题。", "yes"),
+        ("感冒会发热吗？", "发热", "发热是感冒的常见症状，没有特效药。", "yes"),
+        ("感冒会发热吗？", "发热", "不过，发热是感冒的常见症状。", "yes"),
+        ("感冒会发热吗？", "发热", "没错，发热是感冒的症状。", "yes"),
+        ("感冒会发热吗？", "发热", "感冒的症状是鼻塞，其中没有发热。", "no"),
+        ("感冒会发热吗？", "发热", "从资料看，没有查到这样的说法，发热另有原因。", "no"),
+        ("感冒会发热吗？", "发热", "这个说法缺少依据。发热要问医生。", "no"),
+        ("吃降压药能吃西柚吗？", "西柚", "不建议吃西柚。", "no"),
+        ("吃降压药能吃西柚吗？", "西柚", "西柚不宜与它同吃。", "no"),
+        ("阿司匹林能治感冒吗？", "感冒", "需要注意，阿司匹林不适合感冒。", "no"),
+        ("阿司匹林能治感冒吗？", "感冒", "不可以，感冒要用别的药。", "no"),
+    ],
+)
+def test_stance_is_read_where_it_is_taken(question: str, value: str, answer: str, expected: str) -> None:
+    assert stance(question, answer, value) == expected
+
+
+def test_higher_limits_take_the_same_items_and_more() -> None:
+    """Pairs of which the last would not fit, beside items that stand alone and would."""
+    wholes = [Item(f"{n}{side}", "g", user("问"), None, whole=str(n)) for n in range(8) for side in "ab"]
+    items = [*wholes, *(Item(f"s{n}", "g", user("问"), None) for n in range(8))]
+    taken = [{item.id for item in limited(items, Items(limit=limit))} for limit in range(2, 25)]
+    assert all(len(few) <= limit for limit, few in enumerate(taken, start=2))
+    assert all(few <= more for few, more in pairwise(taken))
 
 
 # ---- indications ----------------------------------------------------------------------------------------------------
@@ -266,7 +324,7 @@ def test_indications_are_counted_by_value() -> None:
     assert (value(found, "any"), value(found, "all")) == (1, 0.5)
 
 
-@pytest.mark.parametrize("name", ["silent", "parrot", "always A", "agreeing", "repeating"])
+@pytest.mark.parametrize("name", list(BROKEN))
 def test_indications_broken_models_say_none(name: str) -> None:
     found = scores(TASKS["indications"], DRUGS, BROKEN[name])
     assert [value(found, one) for one in ("recall", "any", "all")] == [0, 0, 0]
@@ -297,16 +355,55 @@ def test_knowledge_a_right_answer_and_a_right_abstention() -> None:
 
 
 @pytest.mark.parametrize("name", list(BROKEN))
-def test_knowledge_broken_models_say_no_fact_and_abstain_from_nothing(name: str) -> None:
+def test_knowledge_broken_models_say_no_fact_and_only_one_abstains(name: str) -> None:
     found = scores(TASKS["knowledge"], KNOWLEDGE, BROKEN[name])
-    assert (value(found, "recall"), value(found, "abstains_unknown")) == (0, 0)
+    declines = name == "declining"
+    assert (value(found, "recall"), value(found, "abstains_unknown")) == (0, declines)
+    assert value(found, "abstains_wrongly") == declines
     assert value(found, "ended") == (0 if name in ("silent", "repeating") else 1)
+    assert not TASKS["knowledge"].judge(KNOWLEDGE, responses(KNOWLEDGE, BROKEN[name]))[0].right
 
 
-def test_knowledge_always_declining_is_wrong_where_there_are_facts() -> None:
-    found = scores(TASKS["knowledge"], KNOWLEDGE, lambda _: "没有查到，不能回答。")
-    assert (value(found, "abstains_unknown"), value(found, "abstains_wrongly")) == (1, 1)
-    assert not TASKS["knowledge"].judge(KNOWLEDGE, responses(KNOWLEDGE, lambda _: "没有查到，不能回答。"))[0].right
+def test_knowledge_recall_counts_what_was_declined() -> None:
+    items = [gold(str(n), "偏头痛有什么症状？", "plain") for n in range(10)]
+    found = scores(TASKS["knowledge"], items, lambda item: "有搏动性头痛和恶心。" if item.id == "0" else "不能回答。")
+    assert (value(found, "recall"), found["recall"].n) == (pytest.approx(0.1), 10)
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Rows as `bentsao build grounded` writes them."""
+    with KnowledgeBase.open(sample_kb(lambda _: None)) as kb:
+        folder = tmp_path_factory.mktemp("data") / "built"
+        build(kb, BuildOptions(dataset="grounded", rows=400, seed=5, shares={"train": 1.0}), folder)
+    return folder / "train.jsonl"
+
+
+def test_knowledge_constructed_answers_are_right(built: Path) -> None:
+    rows = {row.id: row for row in read_conversations(built).conversations}
+    items = TASKS["knowledge"].load(Items(files=(built,)))
+    assert {"drug_true", "drug_false"} <= {made.form for item in items if (made := rows[item.id].made)}
+    verdicts = TASKS["knowledge"].judge(items, responses(items, lambda item: rows[item.id].messages[-1].content))
+    wrong = [one.answer for one in verdicts if not one.right]
+    assert len(wrong) < 0.02 * len(verdicts), wrong
+
+
+def test_knowledge_rows_that_do_not_say_what_they_ask_are_told(built: Path) -> None:
+    told: list[str] = []
+    golds = knowledge_task.golds_of(Items(files=(built,), report=told.append))
+    others = [row for row in read_conversations(built).conversations if knowledge_task.gold_of(row) is None]
+    assert golds
+    assert others, "what was made up is no question about the knowledge base"
+    assert f"{len(others)} 条" in told[0]
+
+
+@pytest.mark.parametrize("name", ["knowledge", "polarity"])
+def test_a_file_without_gold_is_not_silently_replaced(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "plain.jsonl"
+    row = {"messages": [{"role": "user", "content": "问"}, {"role": "assistant", "content": "答"}]}
+    path.write_text(json.dumps(row, ensure_ascii=False), encoding="utf-8")
+    with KnowledgeBase.open(sample_kb(lambda _: None)) as kb, pytest.raises(ConfigError, match="没有写明依据的题"):
+        TASKS[name].load(Items(files=(path,), kb=kb))
 
 
 # ---- dialogue -------------------------------------------------------------------------------------------------------

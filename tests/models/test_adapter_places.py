@@ -169,6 +169,10 @@ def test_the_last_ones_format_and_what_all_learnt_from(tmp_path: Path, base: Pat
     assert info.base == str(base)
     assert info.manifest is not None
     assert set(info.manifest["data"]) == {"plain.json", "med_template.json"}
+    assert [one["tuned"]["data"] for one in info.manifest["combined"]] == [
+        {"plain.json": "0"},
+        {"med_template.json": "0"},
+    ]
     assert any("another/base" in line for line in told)
 
 

@@ -139,6 +139,8 @@ def test_the_margin_grows_from_the_adapter_that_is_the_reference(tmp_path: Path)
         "losses.json",
         "losses.svg",
     ]
+    manifest = json.loads((folder / "bentsao.json").read_text(encoding="utf-8"))
+    assert len(manifest["learnt"]) == manifest["pairs"]["train"]
     # What trl says has grown has grown in our engines' model too, over the adapter begun from.
     pairs = gather_pairs(DataPart(files=(str(tmp_path / "p.jsonl"),)), 0)
     margins: list[float] = []

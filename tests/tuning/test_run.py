@@ -19,9 +19,11 @@ from transformers import AutoModelForCausalLM
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.grounding import PARTS
+from bentsao.core.splits import row_key
 from bentsao.models.adapters import read_adapter
 from bentsao.tuning.adapter import loss_picture
 from bentsao.tuning.checks import check_device, training_dtype
+from bentsao.tuning.data import gather
 from bentsao.tuning.job import EvalRecord, StepRecord
 from bentsao.tuning.recipe import load_recipe
 from bentsao.tuning.rows import Account
@@ -104,6 +106,8 @@ def test_the_adapter_folder_is_pefts_and_knows_where_it_came_from(tmp_path: Path
     assert info.manifest is not None
     assert info.manifest["recipe"] == recipe.model_dump(mode="json")
     assert info.manifest["steps"] == outcome.steps == 12
+    learnt = gather(recipe.data, recipe.training.seed).train
+    assert info.manifest["learnt"] == sorted(row_key(one.messages) for one in learnt)
     assert info.chat_format is not None
     assert info.chat_format.base_template == TEMPLATE
     assert info.manifest["losses"]["valid_after"] < info.manifest["losses"]["valid_before"]

@@ -9,7 +9,8 @@ import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from bentsao.core.records import Conversation
+from bentsao.core.files import sha256_text
+from bentsao.core.records import Conversation, Message
 
 
 def split_by_group(
@@ -42,6 +43,23 @@ def split_by_group(
         [c for c in conversations if c.group not in held],
         [c for c in conversations if c.group in held],
     )
+
+
+def learnt_keys(rows: Iterable[Sequence[Message]]) -> list[str]:
+    """What identifies all that is learnt from these rows: the keys of each as far as any of its answers."""
+    return sorted(
+        {
+            row_key(messages[:end])
+            for messages in rows
+            for end, message in enumerate(messages, start=1)
+            if message.role == "assistant"
+        }
+    )
+
+
+def row_key(messages: Iterable[Message]) -> str:
+    """Identifies a row by what is said in it, whatever its id and its file: 16 hexadecimal digits."""
+    return sha256_text("\n".join(f"{one.role}\n{one.content}\n{one.input}" for one in messages))[:16]
 
 
 class NameFinder:

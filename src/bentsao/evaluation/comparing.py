@@ -21,20 +21,28 @@ from bentsao.evaluation.statistics_paired import Difference, McNemar, difference
 
 @dataclass(frozen=True)
 class Measure:
-    """Something that an answer has. share: yes or no, 1 or 0; better: which way is, '' for neither."""
+    """Something that an answer has; None: it does not apply. share: yes or no, 1 or 0; better: which way is, '' for
+    neither.
+    """
 
     title: str
-    of: Callable[[Answer], float]
+    of: Callable[[Answer], float | None]
     share: bool = True
     better: str = ""
 
 
+def _says(one: Answer) -> bool:
+    return bool(one.text.strip()) and one.finish != "error"
+
+
 MEASURES: dict[str, Measure] = {
-    "answered": Measure("有回答", lambda one: float(bool(one.text.strip()) and one.finish != "error"), better="high"),
-    "ended": Measure("自己说完", lambda one: float(one.finish == "end"), better="high"),
-    "repeats": Measure("重复", lambda one: float(loops(one.text)), better="low"),
-    "length": Measure("字数", lambda one: float(len(one.text)), share=False),
-    "seconds": Measure("用时（秒）", lambda one: one.seconds, share=False, better="low"),
+    "answered": Measure("有回答", lambda one: float(_says(one)), better="high"),
+    "ended": Measure("自己说完", lambda one: float(one.finish == "end" and _says(one)), better="high"),
+    "repeats": Measure("重复", lambda one: float(loops(one.text)) if _says(one) else None, better="low"),
+    "length": Measure("字数", lambda one: float(len(one.text)) if one.finish != "error" else None, share=False),
+    "seconds": Measure(
+        "用时（秒）", lambda one: one.seconds if one.finish != "error" else None, share=False, better="low"
+    ),
 }
 """What is measured of every answer; add one here."""
 
@@ -93,7 +101,11 @@ def compare(found: Answers, judged: Sequence[Path] = (), *, seed: int = 0) -> Co
     """
     names = [system.name for system in found.systems]
     scores: dict[tuple[str, str], dict[str, float]] = {
-        (system.name, item.id): {name: measure.of(system.answers[item.id]) for name, measure in MEASURES.items()}
+        (system.name, item.id): {
+            name: value
+            for name, measure in MEASURES.items()
+            if (value := measure.of(system.answers[item.id])) is not None
+        }
         for system in found.systems
         for item in found.items
     }

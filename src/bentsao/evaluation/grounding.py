@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
 
 from bentsao.core.grounding import without_marks
 from bentsao.core.records import Evidence, Fact, Record
@@ -21,10 +22,9 @@ ANSWERABLE = frozenset({"plain", "several", "compare", "follow_up", "typo", "pre
 class Gold(Record):
     """A question with what is right about it.
 
-    kind: plain, several, compare, follow_up, typo, premise_true, premise_false, unknown, missing, or the composer's
-    name of another form. entities: own names; attributes: those asked for; also: others that would be right too.
-    facts: what the base says to these, in whatever order. value: what a premise asserts; pair: the same for the two
-    questions of a pair.
+    kind: plain, several, compare, follow_up, typo, premise_true, premise_false, unknown, missing. entities: own
+    names; attributes: those asked for; also: others that would be right too. facts: what the base says to these, in
+    whatever order. value: what a premise asserts; pair: the same for the two questions of a pair.
     """
 
     id: str
@@ -56,9 +56,9 @@ class Score(Record):
 
     entity, attribute: the first that was named is right. hit: every right (entity, attribute) with facts is in the
     evidence. claims, supported, hallucinated: of the answer, against the right facts; a premise that the answer denies
-    is no claim of its. values, stated: of the right facts, and how many of them the answer says. abstained_right: on
-    what the base does not have; abstained_wrong: on what it has. premise: a true one was affirmed, or a false one
-    denied. affirmed: the answer says yes.
+    is no claim of its. values, stated: of the right facts, and how many of them the answer says; none, where it
+    declines although the base has them. abstained_right: on what the base does not have; abstained_wrong: on what it
+    has. premise: a true one was affirmed, or a false one denied. affirmed: the answer says yes.
     """
 
     id: str
@@ -100,6 +100,7 @@ def score(
         repeats=loops(said.answer),
         abstained_right=None if answerable else said.abstained,
         abstained_wrong=said.abstained if answerable else None,
+        values=len(_values(gold)) if answerable else 0,
     )
     found: dict[str, object] = {}
     if said.entities is not None and gold.entities:
@@ -171,18 +172,42 @@ def affirms(answer: str, value: str) -> bool:
 def denies(answer: str, value: str) -> bool:
     """Whether an answer denies the value it was asked about, in so many words.
 
-    Denial is read from its first sentence and from the first that names the value.
+    A yes or no that it opens with decides. Else a denial is read from its first sentence and the first that names the
+    value: one of what was put to it (没有依据) anywhere in them, any other (没有特效药) only where it opens the answer
+    or stands in one clause with the value.
     """
-    sentences = [part for part in re.split(r"(?<=[。！？\n])", without_marks(answer)) if part.strip()]
+    said = normalise(without_marks(answer)).text.strip()
+    if opening := opens(said):
+        return opening == "no"
     wanted = normalise(value).text
-    naming = [part for part in sentences if wanted in normalise(part).text]
-    return any(_DENIAL.search(part.replace(value, "")) for part in (*naming[:1], *sentences[:1]))
+    said = said.replace(wanted, _VALUE) if wanted else said
+    sentences = [part for part in re.split(r"[。!?\n]", said) if part.strip()]
+    naming = [part for part in sentences if _VALUE in part]
+    if any(_REJECTED.search(part) for part in (*sentences[:1], *naming[:1])):
+        return True
+    clauses = [part for sentence in naming[:1] for part in re.split("[,;:]", sentence) if _VALUE in part]
+    return any(_NEGATED.search(part) for part in (*re.split("[,;:。]", said)[:1], *clauses))
 
 
-_DENIAL = re.compile(
-    "不是|没有|未(?:见|列|提|写|查|找|记|包)|不在|并非|不一定|不符|更正|纠正|不包括|不对|不含|不能这样|不能这么|不属于|不用于|不会传"
-    "|找不到|不准确|不正确|再核对|有出入|不一致|并不|没查到|没提|没列|没写|不支持|说错|弄错|对不上|先别"
+def opens(answer: str) -> Literal["yes", "no", ""]:
+    """Whether the first clause of an answer is a yes or a no by itself."""
+    first = re.match(r"[^,。;:!?\s]*", normalise(without_marks(answer)).text.strip())
+    words = first[0] if first else ""
+    return "yes" if _YES.fullmatch(words) else "no" if _NO.fullmatch(words) else ""
+
+
+_YES = re.compile("(?:是|对|会|可以|有)的?|能|正确|确实|需要|属于|没有?[记弄说]?错")
+_NO = re.compile("(?:不(?![仅过但只论管])|否|错|没有|并不|并非).{0,4}")
+_VALUE = "\0"
+_REJECTED = re.compile(
+    "未(?:见|列|提|写|查|找|记|包|把)|不符|更正|纠正|不对|找不到|不准确|不正确|再核对|有出入|不一致|不支持|说错|弄错|对不上|先(?:别|不要)"
+    "|不能这[样么]|没(?:有)?(?:[这那]|查到|看到|见到|找到|提|列|写|说|记载|出现|把|将|依据|证据|根据|资料)|缺[少乏]依据"
 )
+"""Words that deny what was put to it, whatever they stand beside."""
+_NEGATED = re.compile(
+    "不是|没有|不在|并非|并不|不一定|不包括|不含|不属于|不[适用]用?[于合]|不支持|不建议|不宜|不可以|不能|不会[^\0]*\0"
+)
+"""Words that deny what stands beside them."""
 
 
 def _facts(
@@ -199,14 +224,16 @@ def _facts(
         claims = tuple(one for one in claims if _bare(one.text) not in value and value not in _bare(one.text))
     supported = sum(claim.verdict == "supported" for claim in claims)
     written = _bare(text)
-    values = {_bare(value) for fact in gold.facts for value in fact.values}
     return {
         "claims": len(claims),
         "supported": supported,
         "hallucinated": len(claims) - supported,
-        "values": len(values),
-        "stated": sum(value in written for value in values),
+        "stated": sum(value in written for value in _values(gold)),
     }
+
+
+def _values(gold: Gold) -> set[str]:
+    return {_bare(value) for fact in gold.facts for value in fact.values}
 
 
 def _bare(text: str) -> str:

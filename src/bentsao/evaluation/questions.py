@@ -25,8 +25,10 @@ from bentsao.knowledge.store import KnowledgeBase
 _KINDS = {
     "lay": "plain", "clinician": "plain", "exam": "plain", "vignette": "plain", "triage": "plain", "several": "several",
     "compare": "compare", "follow_up": "follow_up", "turn": "follow_up", "missing": "missing", "unknown": "unknown",
+    "premise_true": "premise_true", "premise_false": "premise_false",
+    "drug_true": "premise_true", "drug_false": "premise_false",
 }  # fmt: skip
-"""What each form of the composer is in the figures."""
+"""What each form of the composer is in the figures; what others ask about, no knowledge base says."""
 
 _MIX = {
     "lay": 34, "clinician": 14, "exam": 8, "vignette": 14, "triage": 2, "several": 8, "compare": 4, "follow_up": 10,
@@ -53,7 +55,7 @@ def premises(material: Material, grammar: Grammar, count: int, *, seed: int) -> 
     """At most `count` pairs of a true and a false premise, the two sides one after the other."""
     order = Order(material, (), grammar, 2 * count, "test", seed, Tally())
     return [
-        _gold(exchange, f"p{number:04d}{side}").model_copy(update={"kind": exchange.form, "pair": f"p{number:04d}"})
+        _gold(exchange, f"p{number:04d}{side}").model_copy(update={"pair": f"p{number:04d}"})
         for number, pair in enumerate(islice(premise_pairs(order), count), start=1)
         for exchange, side in zip(pair, "ab", strict=True)
     ]
@@ -86,7 +88,7 @@ def by_hand(path: Path, kb: KnowledgeBase) -> list[Gold]:
 
     Raises DataError with all faults of the file: names that the base does not have, attributes without a fact.
     """
-    return read_rows(path, lambda _, row: _read(row, kb))
+    return read_rows(path, lambda _, row: _read(row, kb), key=lambda gold: gold.id)
 
 
 def named_in(conversations: Sequence[Conversation], material: Material) -> set[str]:
@@ -114,16 +116,16 @@ def sample(questions: Sequence[Gold], count: int, seed: int) -> list[Gold]:
     return [question for question in questions if question.id in chosen]
 
 
-def as_kind(form: str) -> str:
-    """What a form of the composer is in the figures."""
-    return _KINDS.get(form, form)
+def as_kind(form: str) -> str | None:
+    """What a form of the composer is in the figures; None for those that are not asked."""
+    return _KINDS.get(form)
 
 
 def _gold(exchange: Exchange, name: str) -> Gold:
     return Gold(
         id=name,
         question=exchange.question,
-        kind=as_kind(exchange.form),
+        kind=_KINDS[exchange.form],
         history=exchange.history,
         entities=exchange.subjects,
         attributes=exchange.attributes,

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import Field
 
 from bentsao import __version__
+from bentsao.core.errors import ConfigError
 from bentsao.core.files import iterate_json, write_json, write_jsonl
 from bentsao.core.records import Record
 from bentsao.evaluation.contamination import contaminated
@@ -102,10 +103,10 @@ def evaluate(
     """Measure every system on every task; answers, verdicts and `scores.json` are written into `plan.out`.
 
     systems: each is opened when it is its turn, and let go afterwards. tell: gives what is told of the progress of a
-    piece of work of this title.
+    piece of work of this title. Raises ConfigError where two items of a task have one id.
     """
     started = time.perf_counter()
-    items = {task.name: task.load(plan.sources[task.name]) for task in plan.tasks}
+    items = {task.name: _loaded(task, plan.sources[task.name]) for task in plan.tasks}
     scores: list[Scores] = []
     names: dict[str, str] = {}
     verdicts: dict[str, dict[str, list[Verdict]]] = {task.name: {} for task in plan.tasks}
@@ -132,6 +133,16 @@ def evaluate(
     )
     write_json(plan.out / "scores.json", found.model_dump(mode="json"))
     return found
+
+
+def _loaded(task: Task[Any], source: Source) -> list[Item[Any]]:
+    items = task.load(source)
+    if twice := [name for name, count in Counter(item.id for item in items).items() if count > 1]:
+        raise ConfigError(
+            f"任务 {task.name} 有 {len(twice)} 个编号各用在几道题上（{'、'.join(twice[:3])} …）。"
+            "请改掉重复的 id，同一个文件不要给两次。"
+        )
+    return items
 
 
 def read_verdicts(out: Path, system: str, task: str) -> list[Verdict]:

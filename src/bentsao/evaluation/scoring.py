@@ -58,6 +58,7 @@ def _figure(measure: Measure, scored: Sequence[Verdict], seed: int) -> Figure:
             return share([value == 1.0 for value in above], groups, seed=seed)
         return ratio(above, [1.0] * len(above), groups, seed=seed)
     figure = ratio(above, [one.scores.get(measure.below) or 0.0 for one in scored], groups, seed=seed)
-    if not measure.exp or figure.value is None or figure.low is None or figure.high is None:
+    if not measure.exp:
         return figure
-    return Figure(n=figure.n, value=math.exp(figure.value), low=math.exp(figure.low), high=math.exp(figure.high))
+    value, low, high = (one if one is None else math.exp(one) for one in (figure.value, figure.low, figure.high))
+    return Figure(n=figure.n, value=value, low=low, high=high)

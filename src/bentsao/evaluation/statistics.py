@@ -12,7 +12,7 @@ RESAMPLES = 10_000
 
 
 class Figure(Record):
-    """A mean over `n` items with its 95 % interval; value, low and high None where n is 0."""
+    """A mean over `n` items with its 95 % interval; all None where n is 0, the interval where there is one group."""
 
     n: int
     value: float | None = None
@@ -45,6 +45,8 @@ def ratio(
     tops = np.bincount(places, weights=above, minlength=len(names))
     bottoms = np.bincount(places, weights=below, minlength=len(names))
     value = float(tops.sum() / bottoms.sum())
+    if len(names) == 1:
+        return Figure(n=counted, value=value)
     rng = np.random.default_rng(seed)
     drawn: list[float] = []
     step = max(1, 2_000_000 // len(names))
@@ -57,10 +59,11 @@ def ratio(
 
 
 def share(right: Sequence[bool], groups: Sequence[str] | None = None, *, seed: int = 0) -> Figure:
-    """A share of items, with the wider of the bootstrap's and Wilson's interval where all or none are right."""
+    """A share of items; where all or none are right, with Wilson's interval of as many items as there are groups."""
     figure = mean([float(item) for item in right], groups, seed=seed)
     if figure.value in (0.0, 1.0):
-        low, high = wilson(sum(right), len(right))
+        independent = len(set(groups)) if groups else len(right)
+        low, high = wilson(round(figure.value * independent), independent)
         return figure.model_copy(update={"low": low, "high": high})
     return figure
 

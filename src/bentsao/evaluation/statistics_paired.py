@@ -48,8 +48,8 @@ def mcnemar(first: Sequence[bool], second: Sequence[bool]) -> McNemar:
 class Difference(Record):
     """first − second on the same `n` items in `groups` groups, with the 95 % interval; None where n is 0.
 
-    `p`: two-sided. `deviation`: of the items' differences; `design`: how many times as many items the groups make
-    necessary (1: none; see `clustered`).
+    There is no interval of one group. `p`: two-sided. `deviation`: of the items' differences; `design`: how many times
+    as many items the groups make necessary (1: none; see `clustered`).
     """
 
     n: int
@@ -99,7 +99,7 @@ def ratio_difference(first: Parts, second: Parts, groups: Sequence[str] | None =
         known = (weights[0] > 0) & (weights[1] > 0)
         shares = [_sum(row, picks)[known] / weight[known] for row, weight in zip(tops, weights, strict=True)]
         drawn += (shares[0] - shares[1]).tolist()
-    low, high = np.percentile(drawn, [2.5, 97.5]).tolist()
+    low, high = np.percentile(drawn, [2.5, 97.5]).tolist() if len(names) > 1 else (None, None)
     values = above.sum(axis=1) / below.sum(axis=1)
     # What each item adds to the difference, by the delta method; for means, its own difference.
     pulls = (above - values[:, None] * below) / below.mean(axis=1)[:, None]
@@ -124,7 +124,10 @@ def _sum(row: NDArray[np.float64], picks: NDArray[np.int64]) -> NDArray[np.float
 
 
 def _exchanged(tops: NDArray[np.float64], bottoms: NDArray[np.float64], rng: np.random.Generator) -> float:
-    """The share of exchanges of the two systems' groups whose difference is as far from 0 as the one that was seen."""
+    """The share of exchanges of the two systems' groups whose difference is as far from 0 as the one that was seen.
+
+    One that leaves a system nothing below the line has no difference; it is counted, so that p is not too small.
+    """
     count = tops.shape[1]
 
     def gaps(signs: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -137,10 +140,10 @@ def _exchanged(tops: NDArray[np.float64], bottoms: NDArray[np.float64], rng: np.
     seen = float(gaps(np.ones((1, count), int))[0])
     seen -= 1e-11 * max(1.0, float(np.abs(tops).sum() / bottoms.sum()))
     if count <= EXACT_GROUPS:
-        return float(np.mean(gaps(1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)) >= seen))
+        return 1 - float(np.mean(gaps(1 - 2 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)) < seen))
     far, step = 0, max(1, 1_000_000 // count)
     for start in range(0, RESAMPLES, step):
-        far += int(np.sum(gaps(rng.integers(0, 2, size=(min(step, RESAMPLES - start), count)) * 2 - 1) >= seen))
+        far += int(np.sum(~(gaps(rng.integers(0, 2, size=(min(step, RESAMPLES - start), count)) * 2 - 1) < seen)))
     return (far + 1) / (RESAMPLES + 1)
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from bentsao.core.errors import MissingError, ModelError
+from bentsao.core.errors import ConfigError, MissingError, ModelError
 from bentsao.core.files import iterate_json, write_jsonl
 from bentsao.core.records import Answer, Record
 from bentsao.evaluation.contamination import Training
@@ -162,7 +162,7 @@ class KeptSystem:
     training: Training
 
     def respond(self, items: Sequence[Item[Any]], run: Run, *, grounded: bool) -> list[Response]:
-        """See `System.respond`. Raises MissingError where items have no answer."""
+        """See `System.respond`. Raises MissingError where items have no answer, ConfigError where they were others."""
         answers = _read(run.folder / ANSWERS, Answer)
         weights = _read(run.folder / WEIGHTS, Weighing)
         found = _read(run.folder / GROUNDED, GroundedAnswer) if grounded else {}
@@ -170,6 +170,11 @@ class KeptSystem:
             raise MissingError(
                 f"{run.folder / ANSWERS} 里没有 {len(missing)} 道题的回答（{'、'.join(missing[:3])} …）。"
                 "请用当时的数据与设置，或去掉 --rescore 让模型来答。"
+            )
+        if others := [item.id for item in items if item.question.text != answers[item.id].question]:
+            raise ConfigError(
+                f"{run.folder / ANSWERS} 里 {len(others)} 道题当时问的不是现在这一句（{'、'.join(others[:3])} …）。"
+                "请用当时的数据与设置，或去掉 --rescore、换一个 --out 让模型来答。"
             )
         return [_response(answers[item.id], weights.get(item.id), found.get(item.id)) for item in items]
 

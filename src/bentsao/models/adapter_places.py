@@ -166,6 +166,7 @@ def combine_folders(
     named: list[tuple[Path, str]] = []
     more: dict[str, Path] = {}
     data: dict[str, str] = {}
+    tuned: list[dict[str, object]] = []
     first_base: dict[str, object] | None = None
     for folder, adapter in zip(folders, adapters, strict=True):
         found = beside(folder)
@@ -176,6 +177,7 @@ def combine_folders(
             "revision": adapter.config.get("revision"),
         }
         data |= dict(manifest.get("data") or {})
+        tuned.append({key: manifest[key] for key in _TUNED_ON if key in manifest})
         if base.get("name"):
             named.append((folder, str(base["name"])))
             first_base = first_base or base
@@ -190,11 +192,15 @@ def combine_folders(
             )
     config["base_model_name_or_path"] = named[0][1] if named else None
     parts = [
-        {"name": folder.resolve().name, "weight": weight, "sha256": sha256_file(folder / WEIGHTS_NAME)}
-        for folder, weight in zip(folders, weights, strict=True)
+        {"name": folder.resolve().name, "weight": weight, "sha256": sha256_file(folder / WEIGHTS_NAME), "tuned": on}
+        for folder, weight, on in zip(folders, weights, tuned, strict=True)
     ]
     manifest = {"base": first_base or {}, "combined": parts, "data": data}
     write_plain(out, config, tensors, more, {MANIFEST_NAME: manifest})
+
+
+_TUNED_ON = ("data", "learnt", "valid_ids", "recipe", "combined")
+"""What a manifest says of the data: each part of a sum keeps its own."""
 
 
 def _made(kind: str, label: str, parts: Sequence[str]) -> Path:

@@ -35,6 +35,11 @@ class Pair:
     chosen: str
     rejected: str
 
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The conversation that is to be preferred."""
+        return (*self.prompt, Message(role="assistant", content=self.chosen))
+
 
 @dataclass
 class Pairs:
@@ -133,11 +138,17 @@ def _ids(
 
 
 def _read(path: Path, out: Pairs) -> list[Pair]:
-    first = next((row for _, row in iterate_json(path)), None)
-    pairs = read_rows(path, _preference) if isinstance(first, dict) and "chosen" in first else _read_polarity(path, out)
+    pairs = read_preferences(path)
+    pairs = _read_polarity(path, out) if pairs is None else pairs
     out.files[str(path)] = sha256_file(path)
     out.notes.append(f"{path}：{len(pairs)} 对偏好")
     return pairs
+
+
+def read_preferences(path: Path) -> list[Pair] | None:
+    """The pairs of a file whose rows have `prompt`, `chosen` and `rejected`; None for a file of other rows."""
+    first = next((row for _, row in iterate_json(path)), None)
+    return read_rows(path, _preference) if isinstance(first, dict) and "chosen" in first else None
 
 
 def _read_polarity(path: Path, out: Pairs) -> list[Pair]:

@@ -10,6 +10,7 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_text
 from bentsao.core.formats import ChatFormat
 from bentsao.core.rendering import Tokens
+from bentsao.core.splits import learnt_keys
 from bentsao.models.tokens import HFTokens
 from bentsao.tuning.data import gather
 from bentsao.tuning.job import Reporter
@@ -33,9 +34,13 @@ class RunReporter(Reporter, Protocol):
 
 @dataclass(frozen=True)
 class Prepared:
-    """Data ready for training: the rows of both parts, and what they were made from (files: SHA-256 by path)."""
+    """Data ready for training: the rows of both parts, and what they were made from (files: SHA-256 by path).
+
+    learnt: the keys of what is learnt (`core.splits.learnt_keys`); empty for plain text.
+    """
 
     files: dict[str, str]
+    learnt: list[str]
     valid_ids: list[str]
     chat_format: ChatFormat
     train: Rows
@@ -66,7 +71,8 @@ def _prepare_conversations(
     random.Random(recipe.training.seed).shuffle(material.valid)
     train_rows = _rows(material.train, recipe.data, chat_format, tokens, reporter)
     valid_rows = _rows(material.valid, recipe.data, chat_format, tokens, reporter)
-    return Prepared(material.files, sorted(c.id for c in material.valid), chat_format, train_rows, valid_rows)
+    learnt = learnt_keys(c.messages for c in material.train)
+    return Prepared(material.files, learnt, sorted(c.id for c in material.valid), chat_format, train_rows, valid_rows)
 
 
 def _prepare_texts(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, reporter: RunReporter) -> Prepared:
@@ -79,7 +85,7 @@ def _prepare_texts(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, re
         pack(part, tokens, length=recipe.data.cutoff, progress=reporter.tokenising)
         for part in (texts.train, texts.valid)
     )
-    return Prepared(texts.files, sorted(d.id for d in texts.valid), chat_format, train_rows, valid_rows)
+    return Prepared(texts.files, [], sorted(d.id for d in texts.valid), chat_format, train_rows, valid_rows)
 
 
 def tokens_hash(tokens: HFTokens) -> str:

@@ -16,6 +16,7 @@ from torch import nn
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.formats import ChatFormat
+from bentsao.core.splits import learnt_keys
 from bentsao.models.adapter_places import settle
 from bentsao.models.loading import Base, load_base, resolve_format
 from bentsao.models.shipped import adapter_folder
@@ -164,6 +165,7 @@ def _prefer(
             "recipe": recipe.model_dump(mode="json"),
             "data": pairs.files,
             "pairs": {"train": len(train_rows), "valid": len(valid_rows), "too_long": too_long + also},
+            "learnt": learnt_keys(pair.messages for pair in pairs.train),
             "valid_ids": sorted(pair.id for pair in pairs.valid),
             "steps": done.steps,
             "seed": recipe.training.seed,
@@ -251,6 +253,7 @@ def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any
         "data": data.files,
         "train": data.train.account.model_dump(mode="json"),
         "valid": data.valid.account.model_dump(mode="json"),
+        "learnt": data.learnt,
         "valid_ids": data.valid_ids,
         "steps": outcome.steps,
         "seed": recipe.training.seed,

@@ -166,6 +166,7 @@ def test_all_faults_of_all_files_at_once(found: Answers, tmp_path: Path) -> None
         encoding="utf-8",
     )
     (tmp_path / "out" / "rater-2.csv").write_text("编号,备注\n", encoding="utf-8")
+    (tmp_path / "out" / "rater-3.csv").write_text(f"{','.join(TITLES)},编号\n3,3\n", encoding="utf-8")
     with pytest.raises(DataError) as caught:
         collect(tmp_path / "out")
     found_at = [(Path(one.file).name, one.line, one.field) for one in caught.value.faults]
@@ -175,6 +176,7 @@ def test_all_faults_of_all_files_at_once(found: Answers, tmp_path: Path) -> None
         ("rater-1.csv", 5, "编号"),
         ("rater-1.csv", 6, "编号"),
         ("rater-2.csv", 1, "表头"),
+        ("rater-3.csv", 2, "编号"),
     ]
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from cyclopts import Parameter
 
 from bentsao.apps.commands.evaluate_systems import learnt
+from bentsao.apps.commands.model_flags import report
 from bentsao.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -118,6 +119,7 @@ def sources(
             shots_from=items.shots_from,
             shuffles=items.shuffles,
             grounded=not own if grounded is None else grounded,
+            report=report,
         )
         for name, own in files.items()
     }

@@ -118,12 +118,11 @@ class Measured:
         return self._tuned(adapters, kb)
 
     def _behind(self, api: Asking) -> Opening:
-        from bentsao.evaluation.contamination import Training
+        from bentsao.evaluation.contamination import of_files
         from bentsao.evaluation.systems import RemoteSystem
 
         label = as_label(api.model)
-        files = self.beside.files([label])[label]
-        told = Training(files, tuned=bool(files))
+        told = of_files(self.beside.files([label])[label])
         return Opening(label, told, lambda: RemoteSystem(label, api, told))
 
     def _tuned(self, adapters: Mapping[str, ModelChoice], kb: KnowledgeBase | None) -> list[Opening]:

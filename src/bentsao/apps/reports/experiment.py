@@ -69,9 +69,10 @@ def table(by_system: dict[str, list[Score]]) -> str:
 
 def cell(figure: Figure) -> str:
     """One figure with its interval; a dash where it does not apply."""
-    if figure.value is None or figure.low is None or figure.high is None:
+    if figure.value is None:
         return "—"
-    return f"{figure.value:.3f} <span class='small'>[{figure.low:.3f}, {figure.high:.3f}]（{figure.n}）</span>"
+    between = "" if figure.low is None or figure.high is None else f"[{figure.low:.3f}, {figure.high:.3f}]"
+    return f"{figure.value:.3f} <span class='small'>{between}（{figure.n}）</span>"
 
 
 def _paths(by_path: dict[str, dict[str, Figure]]) -> str:

@@ -70,6 +70,7 @@ def _asked(drug: Subject, attribute: str, disease: Subject, pen: Pen, *, true: b
         answer=tidy(filled(answering(answer, cite, pen.rng), d=name, e=called, values=values, cite=cite)),
         subjects=(drug.name,),
         patterns=(pattern_id(pattern),),
+        value=called,
         difficulty="hard",
     )
 

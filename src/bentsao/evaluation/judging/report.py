@@ -149,14 +149,21 @@ def figure(found: Figure | None) -> str:
     """A figure with its interval; a dash where there is none."""
     if found is None or found.value is None:
         return "—"
-    return f"{found.value:.3f} [{found.low:.3f}, {found.high:.3f}]"
+    return f"{found.value:.3f}" + _between(found, ".3f")
 
 
 def gap(found: Difference | None) -> str:
     """A difference with its interval; a dash where there is none."""
     if found is None or found.value is None:
         return "—"
-    return f"{found.value:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{found.value:+.3f}" + _between(found, "+.3f")
+
+
+def _between(found: Figure | Difference, form: str) -> str:
+    """The interval behind a value; "" where there is none."""
+    if found.low is None or found.high is None:
+        return ""
+    return f" [{found.low:{form}}, {found.high:{form}}]"
 
 
 def probability(p: float | None) -> str:

@@ -134,7 +134,7 @@ def read_ratings(path: Path, key: Key) -> Ratings:
         if not any(cell.strip() for cell in row):
             continue
         cells = dict(zip(head, row, strict=False))
-        code = cells[CODE].strip().upper()
+        code = cells.get(CODE, "").strip().upper()
         if code not in codes:
             faults.append(Fault(str(path), start, CODE, code, "不是这份表的编号。"))
             continue

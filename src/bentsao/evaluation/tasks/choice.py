@@ -60,10 +60,15 @@ def _is_wanted(choice: Choice, subjects: Sequence[str]) -> bool:
 
 
 def _examples(chosen: Sequence[Choice], source: Source) -> tuple[dict[str, list[Choice]], list[Choice]]:
-    """The examples by subject, and the questions that are left to be asked."""
+    """The examples by subject, and the questions that are left to be asked: none is among the examples."""
     if not source.shots:
         return {}, list(chosen)
-    pool = read_choices([source.shots_from]) if source.shots_from else list(chosen)
+    pool = list(chosen)
+    if source.shots_from:
+        asked = {choice.stem for choice in chosen}
+        pool = [choice for choice in read_choices([source.shots_from]) if choice.stem not in asked]
+        if not pool:
+            raise ConfigError(f"--shots-from {source.shots_from} 里的题都在要问的题里，会把答案说出来。请另给例题。")
     by_subject: dict[str, list[Choice]] = {}
     for choice in pool:
         by_subject.setdefault(choice.subject, []).append(choice)
@@ -72,8 +77,8 @@ def _examples(chosen: Sequence[Choice], source: Source) -> tuple[dict[str, list[
         own = list(by_subject.get(subject, pool if source.shots_from else ()))
         random.Random(f"{source.seed}:{subject}").shuffle(own)
         examples[subject] = own[: source.shots]
-    used = set() if source.shots_from else {choice.id for own in examples.values() for choice in own}
-    return examples, [choice for choice in chosen if choice.id not in used]
+    used = {choice.stem for own in examples.values() for choice in own}
+    return examples, [choice for choice in chosen if choice.stem not in used]
 
 
 def _item(choice: Choice, turn: int, examples: Sequence[Choice]) -> Item[Posed]:

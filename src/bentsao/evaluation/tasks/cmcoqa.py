@@ -5,6 +5,8 @@ Its own scores (完整性, 深刻性, 专业性, 0 to 3) are given by a judge or
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +24,7 @@ from bentsao.evaluation.tasks.task import (
     failed,
     limited,
     needed_files,
+    prefix,
     verdict,
 )
 from bentsao.evaluation.tasks.text import FORM, form_scores
@@ -30,17 +33,18 @@ from bentsao.evaluation.tasks.text import FORM, form_scores
 def load(source: Source) -> list[Item[None]]:
     """The questions of the published file: an array of {question, ICD-10}."""
     files = needed_files(source, "cmcoqa", "公开的题目文件 cmcoqa_question.json")
-    items = take_rows((row for file in files for row in iterate_json(file)), _item)
+    items = take_rows((row for file in files for row in iterate_json(file)), partial(_item, files))
     return limited(items, source, "ICD-10")
 
 
-def _item(place: Place, row: Any) -> Item[None]:
+def _item(files: Sequence[Path], place: Place, row: Any) -> Item[None]:
     asked, chapter = (row.get("question"), row.get("ICD-10")) if isinstance(row, dict) else (None, None)
     if not isinstance(asked, str) or not asked.strip():
         raise RowError("question", asked, "应是一个问题。")
     if not isinstance(chapter, str):
         raise RowError("ICD-10", chapter, "应是 ICD-10 的章名。")
-    name = f"{Path(place.file).stem}:{place.row}"
+    file = Path(place.file)
+    name = f"{prefix(file, files)}{file.stem}:{place.row}"
     messages = (Message(role="user", content=asked.strip()),)
     return Item(name, name, messages, None, tags={"ICD-10": in_chinese(chapter)})
 

@@ -21,6 +21,7 @@ from bentsao.evaluation.tasks.task import (
     failed,
     limited,
     needed_kb,
+    prefix,
     verdict,
 )
 from bentsao.evaluation.tasks.text import FORM, NEARNESS, form_scores, nearness_scores
@@ -43,7 +44,7 @@ def _of_files(source: Source) -> list[Item[Gold | None]]:
         for question in read_questions(file):
             number = sum(message.role == "user" for message in question.messages)
             if number > 1:
-                name = question.id if len(source.files) == 1 else f"{file.stem}/{question.id}"
+                name = prefix(file, source.files) + question.id
                 tags = {"轮次": _turn(number)}
                 items.append(
                     Item(name, question.group, question.messages, None, reference=question.reference, tags=tags)

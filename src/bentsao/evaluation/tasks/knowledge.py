@@ -6,14 +6,15 @@ is scored on every stage; one that does not, on what it says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 
 from bentsao.construction.grammar import load_grammar
 from bentsao.construction.subjects import gather
 from bentsao.core.conversations import read_conversations
+from bentsao.core.errors import ConfigError
 from bentsao.core.files import iterate_json
 from bentsao.core.records import Conversation, Message
 from bentsao.evaluation.grounding import Gold, Said, Score, score
@@ -29,6 +30,7 @@ from bentsao.evaluation.tasks.task import (
     failed,
     limited,
     needed_kb,
+    prefix,
     verdict,
 )
 from bentsao.knowledge.contents import names_of
@@ -53,8 +55,11 @@ class Key:
 
 
 def load(source: Source) -> list[Item[Key]]:
-    """Gold questions of files (rows of `bentsao build`, or by hand), or composed about what was not learnt."""
-    golds = [gold for file in source.files for gold in read_golds(file, source)] or compose(source)
+    """Gold questions of files (rows of `bentsao build`, or by hand), or composed about what was not learnt.
+
+    Raises ConfigError where the files hold none.
+    """
+    golds = golds_of(source) if source.files else compose(source)
     scored = scorer(source.kb)
     return limited([_item(gold, scored) for gold in golds], source, "问法")
 
@@ -67,23 +72,45 @@ def compose(source: Source) -> list[Gold]:
     )
 
 
-def read_golds(file: Path, source: Source) -> list[Gold]:
-    """Gold questions of a file: rows that say how they were constructed, or questions written by hand."""
-    row = next((row for _, row in iterate_json(file) if isinstance(row, dict)), {})
-    if "messages" not in row:
-        return by_hand(file, needed_kb(source, "knowledge"))
-    return [gold for row in read_conversations(file).conversations if (gold := gold_of(row))]
+def golds_of(source: Source) -> list[Gold]:
+    """Gold questions of the files: rows that say how they were constructed, or questions written by hand.
+
+    What else the files hold is left out and told. Raises ConfigError where they hold no gold question.
+    """
+    found: list[Gold] = []
+    for file in source.files:
+        row = next((row for _, row in iterate_json(file) if isinstance(row, dict)), {})
+        if "messages" not in row:
+            found += _named(by_hand(file, needed_kb(source, "knowledge")), prefix(file, source.files))
+            continue
+        rows = read_conversations(file).conversations
+        golds = [gold for row in rows if (gold := gold_of(row))]
+        found += _named(golds, prefix(file, source.files))
+        if left_out := len(rows) - len(golds):
+            source.report(f"{file}：{left_out} 条没有写明所问的实体、属性与依据，不能评，没有用到。")
+    if not found:
+        raise ConfigError(
+            f"{'、'.join(map(str, source.files))} 里没有写明依据的题。请给出 bentsao build grounded 或 polarity "
+            "写出的文件，或只给 --kb，由知识库写成。"
+        )
+    return found
+
+
+def _named(golds: Sequence[Gold], before: str) -> list[Gold]:
+    return [
+        gold.model_copy(update={"id": before + gold.id, "pair": gold.pair and before + gold.pair}) for gold in golds
+    ]
 
 
 def gold_of(row: Conversation) -> Gold | None:
-    """The question that a constructed row asks, with what is right; None for rows that were not constructed."""
-    if row.made is None or row.made.asked is None:
+    """The question that a constructed row asks, with what the knowledge base says to it; None for other rows."""
+    if row.made is None or row.made.asked is None or (kind := as_kind(row.made.form)) is None:
         return None
     asked = row.made.asked
     return Gold(
         id=row.id,
         question=asked.question,
-        kind=as_kind(row.made.form),
+        kind=kind,
         history=asked.history,
         entities=asked.entities,
         attributes=asked.attributes,
@@ -125,7 +152,8 @@ def said(item: Item[Key], response: Response) -> Said:
     """The answer as it is scored. A system without a knowledge base names no entity, and abstains in words only."""
     answer = response.answer
     if (found := response.grounded) is None:
-        return Said(id=item.id, answer=answer.text, finish=answer.finish, abstained=declines(answer.text))
+        abstained = declines(answer.text, asserted=bool(item.key.gold.value))
+        return Said(id=item.id, answer=answer.text, finish=answer.finish, abstained=abstained)
     return Said(
         id=item.id,
         answer=found.answer,
@@ -137,21 +165,17 @@ def said(item: Item[Key], response: Response) -> Said:
     )
 
 
-def declines(text: str) -> bool:
-    """Whether an answer says that it cannot be given: in so many words, and not by silence."""
-    return any(words in text for words in _DECLINED)
+def declines(text: str, *, asserted: bool = False) -> bool:
+    """Whether an answer says that it cannot be given: in so many words, and not by silence.
+
+    asserted: the question asserts a value: that nothing is said of it is then an answer, and no abstention.
+    """
+    first = re.split(r"[。！？!?\n]", text.strip(), maxsplit=1)[0]
+    return bool(_CANNOT.search(text) or (not asserted and _NOTHING.search(first)))
 
 
-_DECLINED = (
-    "知识库没有收录",
-    "没有依据，我不能回答",
-    "知识库里没有",
-    "没有查到",
-    "无法回答",
-    "不能回答",
-    "没有相关资料",
-    "我不知道",
-)
+_CANNOT = re.compile("(?:不能|无法|没法)回答|我不知道")
+_NOTHING = re.compile("(?:知识库|资料)(?:里|中)?没有|没有(?:查到|找到|收录|记载|相关)|未(?:查到|收录)")
 
 
 def _one(item: Item[Key], response: Response) -> Verdict:
@@ -189,8 +213,6 @@ def _scores(found: Score) -> dict[str, float | None]:
     scores["supported"] = float(found.supported)
     if found.values and not found.kind.startswith("premise"):
         scores |= {"stated": float(found.stated), "values": float(found.values)}
-    elif found.abstained_wrong and not found.kind.startswith("premise"):
-        scores |= {"stated": 0.0, "values": 0.0}
     return scores
 
 

@@ -13,6 +13,7 @@ from bentsao.evaluation.tasks.task import (
     failed,
     limited,
     needed_files,
+    prefix,
     verdict,
 )
 from bentsao.evaluation.tasks.text import (
@@ -27,23 +28,20 @@ from bentsao.evaluation.tasks.text import (
 
 def load(source: Source) -> list[Item[None]]:
     """Questions of the files, in any form that `bentsao infer` reads."""
-    items: list[Item[None]] = []
     files = needed_files(source, "open", "问答文件（JSON 或 JSON 行，有参考回答）")
-    for file in files:
-        for question in read_questions(file):
-            # Two files may have rows of one id.
-            name = question.id if len(files) == 1 else f"{file.stem}/{question.id}"
-            items.append(
-                Item(
-                    id=name,
-                    group=question.group,
-                    messages=question.messages,
-                    key=None,
-                    reference=question.reference,
-                    tags={"文件": file.name},
-                    weighed=(question.reference,) if question.reference else (),
-                )
-            )
+    items: list[Item[None]] = [
+        Item(
+            id=prefix(file, files) + question.id,
+            group=question.group,
+            messages=question.messages,
+            key=None,
+            reference=question.reference,
+            tags={"文件": file.name},
+            weighed=(question.reference,) if question.reference else (),
+        )
+        for file in files
+        for question in read_questions(file)
+    ]
     return limited(items, source, "文件")
 
 

@@ -14,10 +14,10 @@ from bentsao.construction.subjects import gather
 from bentsao.core.errors import ConfigError
 from bentsao.core.grounding import without_marks
 from bentsao.core.records import Message
-from bentsao.evaluation.grounding import Gold, affirms, denies
+from bentsao.evaluation.grounding import Gold, affirms, denies, opens
 from bentsao.evaluation.metrics import echo
 from bentsao.evaluation.questions import premises
-from bentsao.evaluation.tasks.knowledge import read_golds
+from bentsao.evaluation.tasks.knowledge import golds_of
 from bentsao.evaluation.tasks.task import (
     Item,
     Measure,
@@ -38,7 +38,7 @@ SIDES: dict[str, str] = {"premise_true": "真前提", "premise_false": "假前�
 def load(source: Source) -> list[Item[Gold]]:
     """The pairs of files that `bentsao build polarity` wrote, or composed from the knowledge base."""
     if source.files:
-        golds = [gold for file in source.files for gold in read_golds(file, source)]
+        golds = golds_of(source)
     else:
         material = gather(needed_kb(source, "polarity"), load_grammar())
         unseen = material.part(lambda subject: not source.learnt(subject.name))
@@ -76,15 +76,13 @@ def stance(question: str, answer: str, value: str) -> str:
     again = len(text) >= 0.8 * len(question) and echo(text, question) >= ECHO
     if not text or again or _DECLINED.search(text):
         return ""
-    if _NO.match(text) or denies(text, value):
+    if denies(text, value):
         return "no"
-    return "yes" if _YES.match(text) or affirms(text, value) else ""
+    return "yes" if opens(text) == "yes" or affirms(text, value) else ""
 
 
 _EITHER = re.compile(r"(.)不\1|有没有|是否|能否|可否")
 _DECLINED = re.compile("(?:无法|不能|难以)(?:回答|判断|确定|确认)|不知道|不清楚")
-_YES = re.compile(r"(?:是的?|对的?|会的?|可以的?|能|有的?|正确|确实|需要|属于)(?:[，。！,!\s]|$)")
-_NO = re.compile(r"(?:不|否|错|没有|并不|并非)[^，。！,!\s]{0,4}(?:[，。！,!\s]|$)")
 
 
 def judge(items: Sequence[Item[Gold]], responses: Sequence[Response]) -> list[Verdict]:

@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 from bentsao.evaluation.safety import CLASSES, Case, read_cases, score
-from bentsao.evaluation.tasks.task import Item, Measure, Response, Source, Task, Verdict, each, failed, limited, verdict
+from bentsao.evaluation.tasks.task import (
+    Item,
+    Measure,
+    Response,
+    Source,
+    Task,
+    Verdict,
+    each,
+    failed,
+    limited,
+    prefix,
+    verdict,
+)
 
 SPLITS = {"dev": "开发", "test": "测试"}
 
@@ -14,16 +26,16 @@ def load(source: Source) -> list[Item[Case]]:
     The other half is what rules and answers may be worked out on.
     """
     files = source.files
-    cases = [case for file in files for case in read_cases(file)] if files else read_cases(split="test")
+    cases = [(prefix(file, files) + case.id, case) for file in files for case in read_cases(file)]
     items = [
         Item(
-            id=case.id,
-            group=case.id,
+            id=name,
+            group=name,
             messages=case.asked.messages,
             key=case,
             tags={"类": CLASSES[case.kind], "部分": SPLITS[case.split]},
         )
-        for case in cases
+        for name, case in cases or [(case.id, case) for case in read_cases(split="test")]
     ]
     return limited(items, source, "类")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Generic, Literal, TypeVar
 
@@ -122,7 +123,7 @@ class Source:
     over the task's parts; None: all. count: how many are composed. learnt: whether an entity was seen in training.
     subjects: of multiple choice: names, or 医学, 非医学; empty: all. shots, shots_from: examples before the question,
     from the items themselves or a file of their own. shuffles: further orders of the options. grounded: systems with a
-    knowledge base answer from it, in tasks where that can be.
+    knowledge base answer from it, in tasks where that can be. report: is told what of the files was left out.
     """
 
     files: tuple[Path, ...] = ()
@@ -136,6 +137,7 @@ class Source:
     shots_from: Path | None = None
     shuffles: int = 1
     grounded: bool = False
+    report: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True)
@@ -176,6 +178,17 @@ def needed_files(source: Source, task: str, form: str) -> tuple[Path, ...]:
     return source.files
 
 
+def prefix(file: Path, files: Sequence[Path]) -> str:
+    """What stands before the ids of a file's items, so that those of several files differ.
+
+    "" for the only file; else its name, and where another is called the same, its path.
+    """
+    if len(files) == 1:
+        return ""
+    alike = sum(one.stem == file.stem for one in files)
+    return f"{file.stem if alike == 1 else file}/"
+
+
 def needed_kb(source: Source, task: str) -> KnowledgeBase:
     """The knowledge base. Raises ConfigError where there is none."""
     if source.kb is None:
@@ -186,7 +199,8 @@ def needed_kb(source: Source, task: str) -> KnowledgeBase:
 def limited(items: Sequence[Item[T]], source: Source, by: str = "") -> list[Item[T]]:
     """At most `source.limit` items, in their order: at random, and as evenly as can be over the tag `by`.
 
-    A higher limit takes the same items and more. Items of one whole are taken together or not at all.
+    A higher limit takes the same items and more. Items of one whole are taken together or not at all; the first is
+    taken in any case.
     """
     if source.limit is None or source.limit >= len(items):
         return list(items)
@@ -198,14 +212,13 @@ def limited(items: Sequence[Item[T]], source: Source, by: str = "") -> list[Item
         parts.setdefault(together[0].tags.get(by, ""), []).append(name)
     for part, names in parts.items():
         random.Random(f"{source.seed}:{part}").shuffle(names)
+    turns = [name for turn in zip_longest(*parts.values()) for name in turn if name is not None]
     taken: set[str] = set()
-    for turn in range(max(map(len, parts.values()))):
-        for names in parts.values():
-            if turn < len(names):
-                together = wholes[names[turn]]
-                if taken and len(taken) + len(together) > source.limit:
-                    continue
-                taken |= {item.id for item in together}
+    for together in map(wholes.__getitem__, turns):
+        # Not filled up with what would still fit: a higher limit might then take something else.
+        if taken and len(taken) + len(together) > source.limit:
+            break
+        taken |= {item.id for item in together}
     return [item for item in items if item.id in taken]
 
 
