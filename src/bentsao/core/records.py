@@ -148,7 +148,7 @@ class Answer(Record):
     `finish` is "end" when the model ended the answer itself, "length" when it was cut at the token limit,
     "error" when there is none; `seconds` is the time of the batch divided by its rows; `tokens` counts
     generated tokens without the end token. `alarm` goes before `text` wherever a person reads it, `cautions`
-    (for pregnancy, for small children) behind.
+    (for pregnancy, for small children, for alcohol) behind.
     """
 
     id: str

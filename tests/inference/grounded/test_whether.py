@@ -141,6 +141,10 @@ def test_leave_to_take_something_is_never_the_models_to_give(warned: KnowledgeBa
         ("肝功能用药前要查吗", False),
         ("丙戊酸钠可以用于癫痫吗", False),
         ("痛风敢喝酒吗，该吃什么药", True),
+        ("孕妇感冒了吃什么药", True),
+        ("宝宝3个月大，感冒吃点啥", True),
+        ("感冒了吃什么药", False),
+        ("孕妇感冒挂什么科", False),
     ],
 )
 def test_what_asks_for_leave(question: str, asks: bool) -> None:

@@ -91,11 +91,14 @@ def test_self_harm_is_met_with_company() -> None:
     assert any("催吐" in line for line in alarm.never)
 
 
-def test_cautions_for_pregnancy_and_small_children() -> None:
+def test_cautions_for_pregnancy_small_children_and_alcohol() -> None:
     assert len(caution("怀孕了能吃布洛芬吗")) == 1
     assert "产科" in caution("怀孕了能吃布洛芬吗")[0]
     assert "婴幼儿" in caution("宝宝六个月能吃蜂蜜吗")[0]
     assert caution("高血压能吃西瓜吗") == ()
+    for text in ("吃了头孢能喝酒吗", "昨天喝酒了，今天能打头孢吗", "甲硝唑和啤酒"):
+        assert "双硫仑" in caution(text)[0], text
+    assert caution("高血压能喝酒吗") == caution("头孢克肟怎么吃") == ()
     assert caution("我在写小说，主角怀孕了") == ()
 
 

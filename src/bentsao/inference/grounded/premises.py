@@ -54,10 +54,17 @@ _ASKS_LEAVE = re.compile(
     f"|{_TAKE}[^,;。?!]{{1,12}}(?:(?:行|可以|能行|好|没事|没问题|要紧|碍事|有事|有关系|有影响)[吗么吧]|行不行|好不好|可不可以|要不要紧)"
 )
 
+_FRAIL = re.compile("孕(?!酮|激素)|怀着|哺乳|喂奶|喂母乳|坐月子|宝宝|[1-9一二三四五六七八九十]个月的?[大娃宝孩]")
+_WHICH_MEDICINE = re.compile("(?:什么|啥|哪[种些个]|何种)药|[吃用服打][点些]?(?:什么|啥)")
+"""Of whom a list of medicines is not said, and how it is asked for: 孕妇感冒了能吃什么药."""
+
 
 def asks_leave(question: str) -> bool:
     """Whether a question asks for leave to take something. No fact alone gives that, so none is said yes to."""
-    clauses = re.split("[,;。?!\n]", normalise(question).text)
+    text = normalise(question).text
+    if _FRAIL.search(text) and _WHICH_MEDICINE.search(text):
+        return True
+    clauses = re.split("[,;。?!\n]", text)
     return any(_ASKS_LEAVE.search(clause) and not _OPEN.search(clause) for clause in clauses)
 
 

@@ -43,7 +43,7 @@ def look(said: str | Sequence[Message]) -> Alarm | None:
 
 
 def caution(said: str | Sequence[Message]) -> tuple[str, ...]:
-    """What to bear in mind with any answer, behind it: lines for pregnancy and for small children."""
+    """What to bear in mind with any answer, behind it: the lines of cautions.toml (pregnancy, small children …)."""
     texts = [said] if isinstance(said, str) else _said_by_user(said)
     known = lists()
     found: set[int] = set()
