@@ -138,6 +138,7 @@ def test_several_files_of_one_source_stay_apart(kb: Path, run: Run) -> None:
         (["疾病.jsonl", "别处/疾病.jsonl"], ConfigError, "都叫 疾病"),
         (["别处"], MissingError, "别处 是一个目录"),
         (["疾病.jsonl", "乱.txt"], DataError, "认不出这个文件的格式"),
+        (["套.json"], DataError, "摊平成 CSV"),
     ],
 )
 def test_what_cannot_be_imported_is_told_and_nothing_is_written(
@@ -154,6 +155,7 @@ def test_what_cannot_be_imported_is_told_and_nothing_is_written(
     for name in ("疾病.jsonl", "别处/疾病.jsonl"):
         Path(name).write_text(DISEASES, encoding="utf-8")
     Path("乱.txt").write_text("只有一句话", encoding="utf-8")
+    Path("套.json").write_text('{"diseases": [{"疾病": {"名称": "头痛"}}]}', encoding="utf-8")
     Path("表.csv").write_text("病种,症状\n偏头痛,头痛", encoding="utf-8")
     with pytest.raises(error, match=says):
         run("import", *arguments, "--kb", "kb.sqlite")
