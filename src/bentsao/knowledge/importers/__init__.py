@@ -45,6 +45,6 @@ def detect(path: Path) -> str:
             if look.table
             else "把它摊平成 CSV（一行一个实体，一列一个属性）"
         )
-        reason = f"认不出这个文件的格式。请用 --reader 指定读取方式（{'、'.join(READERS)}），或{own}。"
+        reason = f"认不出这个文件的格式。请用 --reader 指定读取方式（{'、'.join(READERS)}），或{table if look.table else other}。"
         raise DataError([Fault(str(path), look.line, "表头" if look.table else "字段", shown, reason)])
     return name
