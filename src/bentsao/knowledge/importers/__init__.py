@@ -40,11 +40,10 @@ def detect(path: Path) -> str:
     name = next((name for name, reader in READERS.items() if reader.knows(look)), None)
     if name is None:
         shown = "、".join(look.names) or path.name
-        own = (
-            "用 --columns 指明各列（如 名称=病种,症状=主诉）"
-            if look.table
-            else "把它摊平成 CSV（一行一个实体，一列一个属性）"
-        )
-        reason = f"认不出这个文件的格式。请用 --reader 指定读取方式（{'、'.join(READERS)}），或{table if look.table else other}。"
+        reason = f"认不出这个文件的格式。请用 --reader 指定读取方式（{'、'.join(READERS)}），或"
+        if look.table:
+            reason += "用 --columns 指明各列（如 名称=病种,症状=主诉）。"
+        else:
+            reason += "把它摊平成 CSV（一行一个实体，一列一个属性）。"
         raise DataError([Fault(str(path), look.line, "表头" if look.table else "字段", shown, reason)])
     return name
