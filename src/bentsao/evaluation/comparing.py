@@ -164,8 +164,7 @@ class _Table:
                     test = mcnemar([value == 1 for value in first], [value == 1 for value in second])
                 out.append(Gap(first=one, second=other, measure=measure, difference=gap, test=test))
         tested = [one.test.p if one.test else one.difference.p for one in out]
-        corrected = holm({str(at): p for at, p in enumerate(tested) if p is not None})
-        return [one.model_copy(update={"p_corrected": corrected.get(str(at))}) for at, one in enumerate(out)]
+        return [one.model_copy(update={"p_corrected": p}) for one, p in zip(out, holm(tested), strict=True)]
 
 
 def _safety(

@@ -249,8 +249,8 @@ class _Table:
                     seed=self.seed,
                 )
                 out.append(Gap(first=one, second=other, measure=aspect, difference=gap))
-        corrected = holm({str(at): one.difference.p for at, one in enumerate(out) if one.difference.p is not None})
-        return [one.model_copy(update={"p_corrected": corrected.get(str(at))}) for at, one in enumerate(out)]
+        corrected = holm([one.difference.p for one in out])
+        return [one.model_copy(update={"p_corrected": p}) for one, p in zip(out, corrected, strict=True)]
 
     def matches(self, aspects: Sequence[str]) -> list[Match]:
         """For each rater and question, every two answers rated in full: who has more points in all."""
