@@ -19,6 +19,8 @@ from bentsao.core.files import iterate_json
 from bentsao.core.records import Conversation, Message
 from bentsao.evaluation.grounding import Gold, Said, Score, score
 from bentsao.evaluation.questions import as_kind, by_hand, composed
+from bentsao.evaluation.scoring import measured
+from bentsao.evaluation.statistics import Figure
 from bentsao.evaluation.tasks.task import (
     Item,
     Measure,
@@ -205,15 +207,34 @@ def _scores(found: Score) -> dict[str, float | None]:
         "hit": found.hit,
         f"abstained_{found.kind}": found.abstained_right,
         "abstained_wrong": found.abstained_wrong,
+        f"affirmed_{found.kind}": found.affirmed,
         "ended": found.ended,
         "repeats": found.repeats,
     }
     scores: dict[str, float | None] = {name: float(value) for name, value in plain.items() if value is not None}
-    scores |= {"claims": float(found.claims), "hallucinated": float(found.hallucinated)}
-    scores["supported"] = float(found.supported)
+    counts = {"claims": found.claims, "supported": found.supported, "hallucinated": found.hallucinated}
     if found.values and not found.kind.startswith("premise"):
-        scores |= {"stated": float(found.stated), "values": float(found.values)}
-    return scores
+        counts |= {"stated": found.stated, "values": found.values}
+    return scores | {name: float(value) for name, value in counts.items()}
+
+
+def figures(scores: Sequence[Score]) -> dict[str, Figure]:
+    """Scores that are no verdicts of a task, together: its measures and MORE; n is 0 where one does not apply."""
+    rows = [_scores(one) for one in scores]
+    pairs: dict[str, list[int]] = {}
+    for place, one in enumerate(scores):
+        if one.hit:
+            rows[place] |= {f"{name}_given_facts": value for name, value in rows[place].items()}
+        if one.pair and one.premise is not None:
+            pairs.setdefault(one.pair, []).append(place)
+    for pair in (places for places in pairs.values() if len(places) == 2):
+        rows[pair[0]]["both"] = float(all(scores[place].premise for place in pair))
+    found = [
+        Verdict(id=one.id, group=one.group, question="", answer="", scores=row)
+        for one, row in zip(scores, rows, strict=True)
+    ]
+    measures = {**TASK.measures, **MORE}
+    return {name: Figure(n=0) for name in measures} | measured(measures, found, coverage=0)
 
 
 def _right(found: Score) -> bool | None:
@@ -260,3 +281,11 @@ TASK: Task[Key] = Task(
     tokens=200,
     grounded=True,
 )  # fmt: skip
+
+MORE: dict[str, Measure] = {
+    "precision_given_facts": Measure("给对事实时的准确率", "supported_given_facts", "claims_given_facts"),
+    "recall_given_facts": Measure("给对事实时的召回率", "stated_given_facts", "values_given_facts"),
+    "premise_both_right": Measure("真假前提都判对", "both"),
+    "affirms_false_premise": Measure("附和错误前提", "affirmed_premise_false", better="low"),
+}
+"""What `figures` gives besides the task's measures."""
