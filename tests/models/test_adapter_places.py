@@ -13,6 +13,7 @@ import huggingface_hub.constants
 import pytest
 import torch
 import transformers as hf
+from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from bentsao.core.errors import BentsaoError, ConfigError, MissingError, ModelError
@@ -361,6 +362,15 @@ def test_inspecting(adapter: Path, base: Path, tmp_path: Path) -> None:
     weights = load_file(adapter / WEIGHTS_NAME)
     save_file({name: t * 0 if "lora_B" in name else t for name, t in weights.items()}, adapter / WEIGHTS_NAME)
     assert any("所有 B 都是 0" in fault for fault in inspect_adapter(adapter).faults)
+
+
+def test_a_base_that_keeps_its_weights_turned_fits_its_own_adapter(tmp_path: Path) -> None:
+    model = hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=64, n_embd=16, n_layer=1, n_head=2, n_positions=32))
+    model.save_pretrained(tmp_path / "base")
+    lora = LoraConfig(r=2, target_modules=["c_attn", "c_fc"], fan_in_fan_out=True, task_type="CAUSAL_LM")
+    cast(Any, get_peft_model(model, lora)).save_pretrained(tmp_path / "adapter")
+    found = inspect_adapter(tmp_path / "adapter", locate(str(tmp_path / "base"), print))
+    assert not any("形状不符" in fault for fault in found.faults)
 
 
 def test_comparing(adapter: Path, base: Path, tmp_path: Path) -> None:

@@ -172,13 +172,15 @@ def test_own_classes_need_no_remote_code(tmp_path: Path) -> None:
     assert kind_of({"architectures": ["Nobody"]}) is None
 
 
-def test_baichuan_in_llamas_form_computes_the_same(tmp_path: Path) -> None:
+def test_baichuan_in_llamas_form_computes_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = baichuan(tmp_path / "published")
     assert "bentsao bases convert" in told(folder, "error")
     located = locate(str(folder), print)
+    vocabulary = json.loads((folder / "config.json").read_text(encoding="utf-8"))["vocab_size"]
     for norm_head in (False, True):
         out = tmp_path / f"out-{norm_head}"
-        llamafy(located, out, lambda _: None, norm_head=norm_head)
+        monkeypatch.setattr("bentsao.models.llamafying._NORMED", vocabulary if norm_head else 0)
+        llamafy(located, out, lambda _: None)
         ours = load_base(str(out), device="cpu")
         ids = torch.tensor([[3, 300, 301, 4]])
         with torch.no_grad():

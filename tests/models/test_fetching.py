@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import huggingface_hub.constants
 import pytest
 
 from bentsao.core.errors import MissingError, ModelError
-from bentsao.models.fetching import canonical_name, locate
+from bentsao.models.fetching import canonical_name, find_here, locate
 from tests.doubles import tiny_base_folder
 from tests.models.hub import COMMIT, Hub, serving
 
@@ -78,6 +79,17 @@ def test_fetched_once_and_then_there_without_the_hub(hub: Hub):
     hub.refuse = (503, "")
     assert locate(REPOSITORY, quiet).folder == first
     assert len(hub.fetched) == count
+
+
+def test_a_base_of_which_shards_are_missing_is_not_here(hub: Hub) -> None:
+    shards = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
+    weights = hub.files.pop("model.safetensors")
+    hub.files |= dict.fromkeys(shards, weights)
+    hub.files["model.safetensors.index.json"] = json.dumps({"weight_map": {"a": shards[0], "b": shards[1]}}).encode()
+    folder = locate(REPOSITORY, quiet).folder
+    assert find_here(REPOSITORY) is not None
+    (folder / shards[1]).unlink()
+    assert find_here(REPOSITORY) is None
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,16 @@ def test_validation_is_held_out_by_name_and_copies_are_taken_out(tmp_path: Path)
     assert len(material.train) + len(material.valid) == 80
 
 
+def test_entities_of_a_validation_file_are_kept_out_of_training_too(tmp_path: Path) -> None:
+    own = write(tmp_path / "a.jsonl", [("甲病怎么治？", "答"), ("乙病怎么治？", "答")])
+    valid = write(tmp_path / "v.jsonl", [("甲病挂什么科？", "答")])
+    names = tmp_path / "names.txt"
+    names.write_text("甲病\n乙病", encoding="utf-8")
+    material = gather(DataPart(files=(own,), validation_file=valid, names=str(names)), seed=1)
+    assert [c.messages[0].content for c in material.train] == ["乙病怎么治？"]
+    assert [c.group for c in material.valid] == ["甲病"]
+
+
 def test_validation_is_small_where_nobody_asked_for_more(tmp_path: Path) -> None:
     own = write(tmp_path / "a.jsonl", [(f"问{n}", "答") for n in range(5000)])
     few = write(tmp_path / "b.jsonl", [(f"问{n}", "答") for n in range(100)])

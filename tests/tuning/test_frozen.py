@@ -61,6 +61,27 @@ def test_the_losses_and_weights_are_the_same(
         torch.testing.assert_close(weights[name], weight, rtol=1e-3, atol=1e-3)
 
 
+def test_rows_that_another_process_left_out_are_told_and_all_share_one_list(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first of two processes; the other one never does its share."""
+    computed: list[int] = []
+    barriers: list[int] = []  # what was computed before each
+    compute = Below.compute
+
+    def counting(below: Below, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        computed.append(len(ids))
+        return compute(below, ids, mask)
+
+    monkeypatch.setattr(Below, "compute", counting)
+    monkeypatch.setattr(Accelerator, "num_processes", 2)
+    monkeypatch.setattr(Accelerator, "wait_for_everyone", lambda _: barriers.append(sum(computed)))
+    with pytest.raises(ModelError, match=r"还有 \d+ 行没有算出来"):
+        kept_job(tmp_path, LabelledLoss(upper("llama")), [])
+    assert barriers[:2] == [1, 1], "what is missing is listed before anyone computes it"
+    assert barriers[-1] > 1
+
+
 def test_half_filled_files_are_filled_up_and_foreign_ones_made_anew(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

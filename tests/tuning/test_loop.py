@@ -228,6 +228,25 @@ def test_a_run_can_be_stopped_between_steps(tmp_path: Path) -> None:
     assert [path.name for path in checkpoints(tmp_path / "run")] == ["step-0000002"]
 
 
+@pytest.mark.parametrize("file", ["tensors.safetensors", "schedule.pt", "state.json"])
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_is_used(tmp_path: Path, file: str) -> None:
+    broken, notes = job(tmp_path), list[str]()
+    with pytest.raises(KeyboardInterrupt):
+        run(broken, Log(die_after=7))
+    first, last = checkpoints(broken.folder)
+    _cut(last / file)
+    assert open_run(broken.folder, {}, restart=False, note=notes.append) == first
+    assert [note.partition("（")[0] for note in notes] == ["检查点 step-0000006 坏了"]
+    assert checkpoints(broken.folder) == [first]
+    _cut(first / file)
+    with pytest.raises(ModelError, match=r"检查点都坏了.*--restart"):
+        open_run(broken.folder, {}, restart=False)
+
+
+def _cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
 def test_another_recipe_does_not_resume_a_foreign_run(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     assert open_run(folder, {"数据": "a", "基座": "b"}, restart=False) is None

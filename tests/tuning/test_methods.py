@@ -90,6 +90,14 @@ def test_kinds_of_lora_round_trip(tmp_path: Path, kind: str) -> None:
     assert again.steps[0].loss < notes.steps[0].loss
 
 
+@pytest.mark.parametrize("other", [{"lora.alpha": 64}, {"lora.rslora": True}])
+def test_the_adapter_to_begin_from_keeps_its_scale(tmp_path: Path, other: dict[str, Any]) -> None:
+    run(tmp_path, **{"lora.rank": 4, "lora.alpha": 8})
+    onwards: dict[str, Any] = {"lora.rank": 4, "lora.alpha": 8, "lora.init": str(tmp_path / "adapter"), **other}
+    with pytest.raises(ConfigError, match=r"lora\.alpha=8，lora\.rslora=false"):
+        run(tmp_path, **onwards, output=str(tmp_path / "next"))
+
+
 @pytest.mark.parametrize("bits", ["4bit", "8bit"])
 @pytest.mark.filterwarnings("ignore:MatMul8bitLt")
 def test_a_quantised_base_is_tuned(tmp_path: Path, bits: str) -> None:
@@ -128,6 +136,7 @@ def test_plain_text_is_learnt(tmp_path: Path) -> None:
         ({"method": "full", "lora.init": "x"}, "lora.init 没有意义"),
         ({"training.shard": True, "base.quantization": "8bit"}, "不能分片"),
         ({"training.keep_activations": True}, "lowest_layer"),
+        ({"data.kind": "text", "data.mix": ("a:0.1",), "data.too_long": "cut"}, "data.mix、data.too_long"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused(tmp_path: Path, together: dict[str, Any], why: str) -> None:

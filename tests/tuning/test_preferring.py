@@ -84,6 +84,18 @@ def test_groups_are_held_out_whole_and_what_is_alone_is_told(tmp_path: Path) -> 
     assert len(error.value.faults) == 2
 
 
+def test_pairs_are_limited_before_they_are_split_and_none_is_learnt_and_validated_on(tmp_path: Path) -> None:
+    path = str(polarity(tmp_path / "p.jsonl"))
+    pairs = gather_pairs(DataPart(files=(path,), validation=0.5, limit=10), 0)
+    assert len(pairs.train) + len(pairs.valid) == 10
+    assert 4 <= len(pairs.valid) <= 6
+    again = gather_pairs(DataPart(files=(path,), validation_file=path, limit=30), 0)
+    assert (len(again.train), len(again.valid)) == (30, 10)
+    assert any("30 对验证的问题在训练中原样出现" in note for note in again.notes)
+    with pytest.raises(ConfigError, match="validation=500"):
+        gather_pairs(DataPart(files=(path,), validation=500), 0)
+
+
 def test_pairs_are_rendered_as_inference_asks() -> None:
     prompt = (
         Message(role="user", content="甲"),
@@ -148,6 +160,12 @@ def likelihood(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...]) -> 
     return float(logits.log_softmax(-1).gather(1, torch.tensor(answer)[:, None]).sum())
 
 
+@pytest.mark.parametrize(("limit", "steps"), [(2, 2), (40, 5)])
+def test_steps_end_a_run_before_its_epochs_do_and_never_after(tmp_path: Path, limit: int, steps: int) -> None:
+    more = {"training.epochs": 1, "training.steps": limit, "data.validation": 0}
+    assert tune(load_recipe(None, preference(tmp_path, **more)), Notes()).steps == steps
+
+
 def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
     whole, first, second = Notes(), Notes(), Notes()
     tune(load_recipe(None, preference(tmp_path, **{"training.save_every": 2})), whole)
@@ -168,5 +186,6 @@ def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
 def test_what_trl_cannot_do_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="不能调输出层"):
         tune(load_recipe(None, preference(tmp_path, **{"lora.targets": ("q_proj", "lm_head")})), Notes())
-    with pytest.raises(ConfigError, match="lowest_layer"):
-        tune(load_recipe(None, preference(tmp_path, **{"training.lowest_layer": 1})), Notes())
+    more = {"training.lowest_layer": 1, "data.names": "x.txt", "training.part_weights": {"answer": 2}}
+    with pytest.raises(ConfigError, match=r"data.names、training.part_weights、training.lowest_layer"):
+        tune(load_recipe(None, preference(tmp_path, **more)), Notes())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from peft import LoraConfig, get_peft_model
+from transformers import MambaConfig, MambaForCausalLM
 
 from bentsao.core.errors import ConfigError
 from bentsao.core.rendering import IGNORE, Row
@@ -28,6 +30,12 @@ def a_row(*answer: int) -> Row:
 def a_job(folder: Path, **training: Any) -> Job:
     rows = [a_row(30, 31, 32), a_row(40, 41), a_row(50, 51, 52, 53)]
     return Job(rows, ["a", "b", "c"], [], TrainingPart(**training), pad_id=0, micro_tokens=512, folder=folder)
+
+
+def unlike_rows(folder: Path) -> Job:
+    """The first rows share nothing; rows that come later do."""
+    rows = [Row(ids=ids, targets=(*ids[1:], 2)) for ids in ((5, 6, 7), (8, 9, 10, 11))]
+    return replace(a_job(folder), train=[*rows, a_row(30, 31), a_row(40, 41)], train_ids=["a", "b", "c", "d"])
 
 
 def an_objective(targets: str | list[str] = "all-linear") -> LabelledLoss:
@@ -54,7 +62,17 @@ def test_prefixes_are_shared_where_that_holds(tmp_path: Path, monkeypatch: pytes
         return torch.ones(*ids.shape, 32)
 
     monkeypatch.setattr("bentsao.tuning.objective.with_shared_prefix", wrong)
-    take_shortcuts(objective, a_job(tmp_path), Accelerator(cpu=True), lambda _: None)
+    for made in (a_job(tmp_path), unlike_rows(tmp_path)):
+        take_shortcuts(objective, made, Accelerator(cpu=True), lambda _: None)
+        assert not objective.shares_prefix
+
+
+def test_an_architecture_that_keeps_no_keys_and_values_shares_nothing(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    sizes: dict[str, Any] = {"vocab_size": 64, "hidden_size": 16, "num_hidden_layers": 2, "state_size": 4}
+    mamba = get_peft_model(MambaForCausalLM(MambaConfig(**sizes)), LoraConfig(r=2, target_modules=["in_proj"]))
+    objective = LabelledLoss(mamba)
+    take_shortcuts(objective, unlike_rows(tmp_path), Accelerator(cpu=True), lambda _: None)
     assert not objective.shares_prefix
 
 

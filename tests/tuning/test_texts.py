@@ -53,9 +53,20 @@ def test_files_and_folders_are_read_and_copies_left_out(tmp_path: Path) -> None:
     found = gather_texts(part(tmp_path / "books", rows, validation=0.25), 0)
     texts = [document.text for document in (*found.train, *found.valid)]
     assert sorted(texts) == sorted(["感冒是病。\n\n多喝水。", "咳嗽。", "头痛。", "发热。"])
-    assert len(found.valid) == 1
+    assert (len(found.valid), found.copies) == (1, 1)
     assert set(found.files) == {str(folder / "a.txt"), str(folder / "b.txt"), str(rows)}
     assert f"{rows}:2" in [document.id for document in (*found.train, *found.valid)]
+
+
+def test_what_is_learnt_is_not_validated_on(tmp_path: Path) -> None:
+    own, other = tmp_path / "own.jsonl", tmp_path / "other.jsonl"
+    own.write_text('"感冒。"\n"咳嗽。"\n', encoding="utf-8")
+    other.write_text('"咳嗽。"\n"头痛。"\n"头痛。"\n', encoding="utf-8")
+    found = gather_texts(part(own, validation_file=str(other)), 0)
+    assert [document.text for document in found.valid] == ["头痛。"]
+    assert (len(found.train), found.copies) == (2, 2)
+    with pytest.raises(ConfigError, match="validation=2 不小于数据的条数 2"):
+        gather_texts(part(own, validation=2), 0)
 
 
 def test_what_is_no_text_is_told_all_at_once(tmp_path: Path) -> None:
@@ -64,8 +75,6 @@ def test_what_is_no_text_is_told_all_at_once(tmp_path: Path) -> None:
     with pytest.raises(DataError) as error:
         gather_texts(part(tmp_path), 0)
     assert len(error.value.faults) == 4
-    with pytest.raises(ConfigError, match="mix、names"):
-        gather_texts(part(tmp_path, mix=("a:0.1",), names="b"), 0)
     (tmp_path / "none").mkdir()
     with pytest.raises(MissingError, match="没有"):
         gather_texts(part(tmp_path / "none"), 0)

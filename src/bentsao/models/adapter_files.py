@@ -117,11 +117,7 @@ def arrange(folder: Path, config: Mapping[str, Any], weights: Mapping[str, Tenso
 
 def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
     """alpha / r, or alpha / √r (rsLoRA), of a layer. r and alpha may be set for some layers alone."""
-    alpha = float(config["lora_alpha"])
-    for pattern, value in (config.get("alpha_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?{pattern}", module):
-            alpha = float(value)
-            break
+    alpha = float(_by_pattern(config.get("alpha_pattern"), module, config["lora_alpha"]))
     return alpha / rank**0.5 if config.get("use_rslora") else alpha / rank
 
 
@@ -200,10 +196,13 @@ def config_faults(config: Mapping[str, Any], shapes: Mapping[str, tuple[int, ...
 
 def rank_of(config: Mapping[str, Any], module: str) -> int:
     """The rank that the configuration says for a layer; -1 where it says none."""
-    for pattern, value in (config.get("rank_pattern") or {}).items():
-        if re.fullmatch(rf"(.*\.)?{pattern}", module):
-            return int(value)
-    return int(config.get("r") or -1)
+    return int(_by_pattern(config.get("rank_pattern"), module, config.get("r") or -1))
+
+
+def _by_pattern(patterns: Mapping[str, float] | None, module: str, default: float) -> float:
+    """What is set for some layers alone, whose names are matched as PEFT does it (`get_pattern_key`)."""
+    found = (value for key, value in (patterns or {}).items() if re.fullmatch(rf"(.*\.)?({key})", module))
+    return next(found, default)
 
 
 def mended(

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForCausalLM
+from transformers.pytorch_utils import Conv1D
 
 from bentsao.core.errors import BentsaoError
 from bentsao.core.files import sha256_file
@@ -118,7 +119,12 @@ def misfits(shapes: Mapping[str, tuple[int, ...]], base: Located) -> list[str]:
     config: Any = open_config(base.folder) or AutoConfig.from_pretrained(base.folder)
     with torch.device("meta"):
         model: Any = AutoModelForCausalLM.from_config(config)
-    there = {name: tuple(weight.shape) for name, weight in model.state_dict().items()}
+    # GPT-2's linear layers hold their weights the other way round: inputs by outputs.
+    turned = {name for name, module in model.named_modules() if isinstance(module, Conv1D)}
+    there = {
+        name: tuple(reversed(weight.shape) if name.removesuffix(".weight") in turned else weight.shape)
+        for name, weight in model.state_dict().items()
+    }
     lost: list[str] = []
     wrong: list[str] = []
     for name, shape in shapes.items():

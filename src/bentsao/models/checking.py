@@ -18,7 +18,7 @@ from bentsao.core.files import read_json
 from bentsao.core.records import Message, Record
 from bentsao.core.rendering import stop_ids
 from bentsao.models.chatglm.releases import MARK_NAMES, RELEASES, is_later, mismatches
-from bentsao.models.fetching import Located
+from bentsao.models.fetching import Located, missing_weights
 from bentsao.models.loading import default_format, open_tokens
 from bentsao.models.repairs import kind_of, sentencepiece_marks
 from bentsao.models.shapes import stored_shapes
@@ -279,11 +279,8 @@ def _template(base: Opened) -> Iterator[Finding]:
 def _weights(base: Opened) -> Iterator[Finding]:
     """Only where there are any: a check may come before the download."""
     folder = base.located.folder
-    indexes = [_json(path) for path in folder.glob("*.index.json")]
-    named = {str(file) for index in indexes for file in (index.get("weight_map") or {}).values()}
     here = {path.name for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}")}
-    missing = sorted(named - here)
-    if here and missing and not any(name.endswith(".safetensors") for name in here - named):
+    if missing := missing_weights(folder):
         yield Finding(level="error", what=f"缺少 {len(missing)} 个权重文件（例如 {missing[0]}）", do="请重新下载。")
     pointers = [name for name in sorted(here) if (folder / name).stat().st_size < 1024 and _pointer(folder / name)]
     if pointers:

@@ -104,8 +104,17 @@ def find_here(name: str) -> Located | None:
         folder = _base(known, None, "*.safetensors", here=True)
     except LocalEntryNotFoundError:
         return None
-    whole = any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))
+    whole = (any(folder.glob("*.safetensors")) or any(folder.glob("*.bin"))) and not missing_weights(folder)
     return Located(known, folder, folder.name, find_preset(name)) if whole else None
+
+
+def missing_weights(folder: Path) -> list[str]:
+    """Weight files that an index in the folder names and that are not there; none where others make a whole."""
+    indexes = [read_json_object(path) for path in folder.glob("*.index.json")]
+    named = {str(file) for index in indexes for file in (index.get("weight_map") or {}).values()}
+    here = {path.name for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}")}
+    another = any(name.endswith(".safetensors") for name in here - named)
+    return [] if another or not here else sorted(named - here)
 
 
 def _check_folder(folder: Path, name: str | None = None) -> None:

@@ -33,11 +33,11 @@ _KEPT = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", 
          "initializer_range", "rms_norm_eps", "bos_token_id", "eos_token_id", "pad_token_id")  # fmt: skip
 
 
-def llamafy(located: Located, out: Path, report: Callable[[str], None], *, norm_head: bool | None = None) -> None:
+def llamafy(located: Located, out: Path, report: Callable[[str], None]) -> None:
     """Write a Baichuan base in LLaMA's form to the new folder `out`, file by file: one file is in memory at a time.
 
-    norm_head: whether the head is normalised; None goes by the size of the vocabulary. Raises ModelError for what is
-    no Baichuan 7B, MissingError where files are missing.
+    Baichuan 2, which has its own size of vocabulary, normalises its head. Raises ModelError for what is no Baichuan 7B,
+    MissingError where files are missing.
     """
     config = read_json_object(located.folder / "config.json")
     if config.get("model_type") != "baichuan":
@@ -47,7 +47,7 @@ def llamafy(located: Located, out: Path, report: Callable[[str], None], *, norm_
     files = sorted(located.folder.glob("*.safetensors")) or sorted(located.folder.glob("pytorch_model*.bin"))
     if not files:
         raise MissingError(f"{located.folder} 里没有权重。请先运行 bentsao bases fetch。")
-    normed = config["vocab_size"] == _NORMED if norm_head is None else norm_head
+    normed = config["vocab_size"] == _NORMED
     with whole_folder(out) as folder:
         places: dict[str, str] = {}
         size = 0

@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from pickle import UnpicklingError
 from time import monotonic
 from typing import Any, cast
 
@@ -23,10 +24,11 @@ import torch
 import torch.distributed.checkpoint as dcp
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from bentsao.core.errors import ConfigError
+from bentsao.core.errors import BentsaoError, ConfigError, ModelError, short
 from bentsao.core.files import read_json, whole_file, whole_folder, write_json
 from bentsao.tuning.sharding import is_sharded, put, whole
 
@@ -149,11 +151,13 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if re.fullmatch(r"step-\d{7}", path.name))
 
 
-def open_run(folder: Path, fingerprint: dict[str, Any], *, restart: bool) -> Path | None:
-    """The checkpoint to go on from, None for a new run.
+def open_run(
+    folder: Path, fingerprint: dict[str, Any], *, restart: bool, note: Callable[[str], None] = lambda _: None
+) -> Path | None:
+    """The checkpoint to go on from, None for a new run. Later ones that are damaged are told and removed.
 
     Raises ConfigError if the folder holds a run of another recipe, data or base and `restart` is not given, naming
-    what differs.
+    what differs; ModelError if all of its checkpoints are damaged.
     """
     if restart and folder.exists():
         shutil.rmtree(folder)
@@ -168,8 +172,32 @@ def open_run(folder: Path, fingerprint: dict[str, Any], *, restart: bool) -> Pat
             )
     else:
         write_json(known, fingerprint)
-    found = checkpoints(folder)
-    return found[-1] if found else None
+    damaged: dict[Path, str] = {}
+    for path in reversed(checkpoints(folder)):
+        if why := _damage(path):
+            damaged[path] = why
+            continue
+        for other, reason in damaged.items():
+            note(f"检查点 {other.name} 坏了（{reason}），用它之前的 {path.name}")
+            shutil.rmtree(other, ignore_errors=True)
+        return path
+    if damaged:
+        told = "；".join(f"{path.name}：{reason}" for path, reason in damaged.items())
+        raise ModelError(f"{folder} 里的检查点都坏了（{told}）。请检查磁盘，再用 --restart 从头训练。")
+    return None
+
+
+def _damage(path: Path) -> str:
+    """Why a checkpoint cannot be read; empty where it can. Of tensors only the head and the length are looked at."""
+    try:
+        read_json(path / "state.json")
+        torch.load(path / "schedule.pt", map_location="cpu", weights_only=True)
+        if not (path / SHARDS).is_dir():
+            with safe_open(path / TENSORS, framework="pt"):
+                pass
+    except (BentsaoError, OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
+        return short(error)
+    return ""
 
 
 def save_weights(model: nn.Module, file: Path, accelerator: Accelerator) -> None:

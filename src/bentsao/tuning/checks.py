@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
@@ -20,6 +21,7 @@ from bentsao.tuning.recipe import Recipe
 
 def check_together(recipe: Recipe, note: Callable[[str], None]) -> None:
     """Raises ConfigError for settings that make no sense together; what is unwise is noted."""
+    check_effects(recipe)
     training = recipe.training
     full, quantised = recipe.method == "full", recipe.base.quantization is not None
     if full and quantised:
@@ -34,12 +36,40 @@ def check_together(recipe: Recipe, note: Callable[[str], None]) -> None:
         )
     if recipe.method == "dpo":
         check_installed()
-        if training.lowest_layer or training.shard or recipe.data.kind == "text":
-            raise ConfigError("偏好训练不支持 lowest_layer、shard 与纯文本。请去掉它们。")
+        if recipe.data.kind == "text":
+            raise ConfigError("偏好训练从成对的回答里学，不能学纯文本。请去掉 data.kind。")
         if training.learning_rate > 2e-4:
             note(f"警告：偏好训练的学习率 {training.learning_rate:g} 很可能太大，常用 5e-6 到 1e-4")
     if full and training.learning_rate > 1e-4:
         note(f"警告：全参数微调的学习率 {training.learning_rate:g} 很可能太大，常用 1e-5 到 5e-5")
+
+
+WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
+    "纯文本（data.kind=text）": (
+        "data.mix", "data.names", "data.learn_prompt", "data.too_long", "data.merge_dialogues",
+        "training.part_weights",
+    ),
+    "偏好训练（method=dpo）": (
+        "data.mix", "data.names", "data.learn_prompt", "data.too_long", "data.merge_dialogues",
+        "training.part_weights", "training.head", "training.keep_activations", "training.lowest_layer",
+        "training.shard", "training.save_seconds", "training.evaluate_rows",
+    ),
+}  # fmt: skip
+"""What a recipe may not change in these ways of tuning, for it would change nothing."""
+
+
+def check_effects(recipe: Recipe) -> None:
+    """Raises ConfigError for settings that were given and would have no effect."""
+    text, preference = WITHOUT_EFFECT
+    for way, applies in ((text, recipe.data.kind == "text"), (preference, recipe.method == "dpo")):
+        given = [name for name in WITHOUT_EFFECT[way] if applies and _value(recipe, name) != _value(Recipe(), name)]
+        if given:
+            raise ConfigError(f"{way}里这些设置不起作用：{'、'.join(given)}。请去掉它们。")
+
+
+def _value(recipe: Recipe, name: str) -> Any:
+    section, key = name.split(".")
+    return getattr(getattr(recipe, section), key)
 
 
 def check_launcher(kind: DistributedType) -> None:

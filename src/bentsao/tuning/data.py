@@ -50,13 +50,13 @@ def gather(part: DataPart, seed: int) -> Material:
         own = random.Random(seed).sample(own, part.limit)
         out.notes.append(f"按 limit 随机取 {part.limit} 条")
     if part.validation_file:
-        out.train, out.valid = own, everything[part.validation_file]
+        out.train, out.valid = own, group_by_names(everything[part.validation_file], names)[0]
     else:
         _split(own, part, seed, out)
     for item in part.mix:
         _mix_in(item, seed, out)
     # Last, so that what was mixed in is looked at too.
-    if names and out.valid and not part.validation_file:
+    if names and out.valid:
         _without_held_out(out)
     _without_copies(out)
     return out
@@ -105,10 +105,6 @@ def _read_names(path: str | None, out: Material) -> list[str]:
 
 def _split(own: list[Conversation], part: DataPart, seed: int, out: Material) -> None:
     share = part.held_out(len(own)) / max(len(own), 1)
-    if share >= 1:
-        raise ConfigError(
-            f"validation={part.validation:g} 不小于数据的条数 {len(own)}。请改小，或写成份额（如 0.05）。"
-        )
     out.train, out.valid = split_by_group(own, share, seed)
     if share and not out.valid:
         out.notes.append("只有一组数据，无法按组留出验证")

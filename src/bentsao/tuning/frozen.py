@@ -66,6 +66,7 @@ def _keep(objective: LabelledLoss, job: Job, accelerator: Accelerator, note: Cal
     kept = Kept(starts, states)
     missing = [place for place in range(len(own)) if not done[place]]
     note(f"第 {lowest} 层以下的结果存在 {folder}：{size / 1e9:.2f} GB（{what}），还要算 {len(missing)} 行")
+    accelerator.wait_for_everyone()  # all have the same list before anyone marks a row of it
     mine = share(missing, own, accelerator.process_index, accelerator.num_processes)
     pending: list[int] = []
     for places in micro_batches(mine, own, job.micro_tokens):
@@ -78,6 +79,10 @@ def _keep(objective: LabelledLoss, job: Job, accelerator: Accelerator, note: Cal
             _mark(folder, done, pending)
     _mark(folder, done, pending)
     accelerator.wait_for_everyone()
+    if left := int((done == 0).sum()):
+        raise ModelError(
+            f"{folder} 里还有 {left} 行没有算出来。请再运行一次同一命令；若仍如此，去掉 training.keep_activations。"
+        )
     objective.below = below
     _check(objective, kept, own[0], device)
     objective.train()

@@ -13,11 +13,13 @@ from peft import (
     prepare_model_for_kbit_training,
     set_peft_model_state_dict,
 )
+from peft.tuners.lora import LoraLayer
 from safetensors.torch import load_file
 from torch import nn
 from transformers import PreTrainedModel
 
 from bentsao.core.errors import ConfigError, MissingError
+from bentsao.models.adapter_files import PREFIX, read_config, scale_of
 from bentsao.tuning.layers import layer_stack, layers_below
 from bentsao.tuning.recipe import LoraPart
 
@@ -153,7 +155,26 @@ def load_initial(model: PeftModel, folder: Path) -> None:
             f"适配器 {folder} 与现在的 LoRA 设置不合：{len(wrong)} 个权重的名字或形状不同，例如 {wrong[0]}。"
             "请用同样的基座、lora.rank 与 lora.targets。"
         )
+    _check_scales(model, folder)
     set_peft_model_state_dict(model, weights)
+
+
+def _check_scales(model: PeftModel, folder: Path) -> None:
+    """The same weights under another scale are another adapter."""
+    config = read_config(folder)
+    for path, layer in model.named_modules():
+        if not isinstance(layer, LoraLayer):
+            continue
+        name = path.removeprefix(PREFIX)
+        ours, rank = layer.scaling["default"], layer.r["default"]
+        theirs = scale_of(config, name, rank)
+        if abs(ours - theirs) > 1e-6 * theirs:
+            rslora = bool(config.get("use_rslora"))
+            alpha = theirs * (rank**0.5 if rslora else rank)
+            raise ConfigError(
+                f"适配器 {folder} 的 LoRA 缩放是 {theirs:g}，现在的设置是 {ours:g}（例如 {name}）：\n"
+                f"从它的权重开始，却不是它。请用它的设置：lora.alpha={alpha:g}，lora.rslora={str(rslora).lower()}。"
+            )
 
 
 def trainable(model: nn.Module) -> tuple[int, int]:

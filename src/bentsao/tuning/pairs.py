@@ -66,10 +66,16 @@ def gather_pairs(part: DataPart, seed: int) -> Pairs:
         raise ConfigError("没有训练数据。请用 --data FILE 给出 bentsao build polarity 写出的文件。")
     out = Pairs()
     found = [pair for name in part.files for pair in _read(Path(name), out)]
-    if part.validation_file:
-        out.valid = _read(Path(part.validation_file), out)
     if not found:
         raise ConfigError("数据里没有一对可用的偏好。" + "；".join(out.notes))
+    random.Random(f"{seed}:pairs").shuffle(found)
+    found = found[: part.limit]
+    if part.validation_file:
+        learnt = {pair.prompt for pair in found}
+        given = _read(Path(part.validation_file), out)
+        out.valid = [pair for pair in given if pair.prompt not in learnt]
+        if len(out.valid) < len(given):
+            out.notes.append(f"{len(given) - len(out.valid)} 对验证的问题在训练中原样出现，已移出验证")
     groups = sorted({pair.group for pair in found})
     random.Random(f"{seed}:groups").shuffle(groups)
     wanted = 0 if part.validation_file else part.held_out(len(found))
@@ -80,8 +86,6 @@ def gather_pairs(part: DataPart, seed: int) -> Pairs:
         held_out.add(group)
     out.valid += [pair for pair in found if pair.group in held_out]
     out.train = [pair for pair in found if pair.group not in held_out]
-    random.Random(f"{seed}:pairs").shuffle(out.train)
-    out.train = out.train[: part.limit]
     return out
 
 

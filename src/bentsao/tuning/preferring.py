@@ -120,7 +120,6 @@ def _trainer(model: PeftModel, tokenizer: Any, job: PairJob, recipe: Recipe, acc
             return dataset
 
     training = recipe.training
-    steps = training.steps or -1
     per_epoch = -(-len(job.train) // training.batch_rows)
     whole = min(round(per_epoch * training.epochs), training.steps or per_epoch * 10**6)
     every = training.evaluate_every or max(1, round(whole / 10))
@@ -129,7 +128,7 @@ def _trainer(model: PeftModel, tokenizer: Any, job: PairJob, recipe: Recipe, acc
         output_dir=str(job.folder),
         beta=recipe.preference.beta,
         num_train_epochs=training.epochs,
-        max_steps=steps,
+        max_steps=whole if training.steps else -1,
         per_device_train_batch_size=rows,
         per_device_eval_batch_size=rows,
         gradient_accumulation_steps=training.batch_rows // (rows * accelerator.num_processes),

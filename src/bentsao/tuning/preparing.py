@@ -79,7 +79,8 @@ def _prepare_texts(recipe: Recipe, tokens: HFTokens, chat_format: ChatFormat, re
     if tokens.prompt_end_ids:
         raise ConfigError("这个基座是 prefix-LM，不能逐词地学纯文本。请换基座，或把文本写成问答。")
     texts = gather_texts(recipe.data, recipe.training.seed)
-    reporter.note(f"继续预训练：{len(texts.train)} 篇用来学，{len(texts.valid)} 篇用来验证")
+    copies = f"；{texts.copies} 篇与别的完全相同，没有用" if texts.copies else ""
+    reporter.note(f"继续预训练：{len(texts.train)} 篇用来学，{len(texts.valid)} 篇用来验证{copies}")
     train_rows, valid_rows = (
         pack(part, tokens, length=recipe.data.cutoff, progress=reporter.tokenising)
         for part in (texts.train, texts.valid)

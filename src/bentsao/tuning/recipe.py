@@ -65,9 +65,13 @@ class DataPart(Record):
         return mix
 
     def held_out(self, count: int) -> float:
-        """How many of `count` rows (documents, pairs) are wanted for validation."""
+        """How many of `count` rows (documents, pairs) are wanted for validation. Raises ConfigError for all of them."""
         if self.validation is None:
             return min(0.05 * count, 200)
+        if self.validation >= max(count, 1):
+            raise ConfigError(
+                f"validation={self.validation:g} 不小于数据的条数 {count}。请改小，或写成份额（如 0.05）。"
+            )
         return self.validation if self.validation >= 1 else self.validation * count
 
 

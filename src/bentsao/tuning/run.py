@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -97,7 +96,7 @@ def _learn(
     begun = not restart and folder.exists()
     with accelerator.main_process_first():
         fingerprint = _fingerprint(recipe, data.files, chat_format, base)
-        resume = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
+        resume = open_run(folder, fingerprint, restart=restart and accelerator.is_main_process, note=reporter.note)
     if resume is not None:
         reporter.note(f"从检查点 {resume.name} 接着训练")
     elif begun and accelerator.is_main_process:
@@ -126,7 +125,7 @@ def _learn(
         papers = Papers(base, chat_format, outcome.history, _manifest(recipe, data, outcome))
         write_result(output, model, papers, accelerator)
         if accelerator.is_main_process:
-            _remove_run(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
@@ -174,7 +173,7 @@ def _prefer(
         }
         write_result(Path(recipe.output), model, Papers(base, chat_format, done.history, manifest), accelerator)
         if accelerator.is_main_process:
-            _remove_run(folder)
+            shutil.rmtree(folder, ignore_errors=True)
     return outcome
 
 
@@ -194,14 +193,6 @@ def _to_be_tuned(base: Base, recipe: Recipe, reporter: RunReporter) -> nn.Module
         load_initial(model, settle(adapter_folder(recipe.lora.init), reporter.note))
         reporter.note(f"从适配器 {recipe.lora.init} 的权重开始")
     return model
-
-
-def peak_memory() -> int:
-    """The most memory this process has held so far, in bytes: the device's on CUDA, else resident memory."""
-    if torch.cuda.is_available():
-        return torch.cuda.max_memory_allocated()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _accelerator(recipe: Recipe) -> Accelerator:
@@ -250,15 +241,9 @@ def _fingerprint(recipe: Recipe, files: dict[str, str], chat_format: ChatFormat,
         "数据设置": recipe.data.model_dump(mode="json"),
         "训练设置": recipe.training.model_dump(
             mode="json",
-            exclude={"save_every", "save_seconds", "trackers", "project", "run_name", "shard", "activations_gb"},
+            exclude=MAY_CHANGE,
         ),
     }
-
-
-def _remove_run(folder: Path) -> None:
-    import shutil
-
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 def _manifest(recipe: Recipe, data: Prepared, outcome: Outcome) -> dict[str, Any]:

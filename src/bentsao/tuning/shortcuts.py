@@ -20,6 +20,9 @@ from bentsao.tuning.objective import LabelledLoss
 SAMPLE = 32
 """Rows that are looked at to find the words that the base finds likely."""
 
+_HEAD = 16
+"""Tokens in which the rows of the trial are alike."""
+
 
 def take_shortcuts(objective: LabelledLoss, job: Job, accelerator: Accelerator, note: Callable[[str], None]) -> None:
     """Shared prefixes where they hold, and the recipe's `training.head`.
@@ -53,7 +56,7 @@ def _shares_prefix(objective: LabelledLoss, job: Job, device: torch.device) -> b
         return False
     if getattr(objective.causal.config, "model_type", None) == "chatglm":
         return False  # what stands later in a prompt changes what stands before it
-    batch = stack([0, 1], job.train, job.pad_id, device)
+    batch = stack([0, 1], _alike(job.train[0]), job.pad_id, device)
     apart = objective.hidden(batch.ids, batch.mask)
     objective.shares_prefix = True
     try:
@@ -63,6 +66,13 @@ def _shares_prefix(objective: LabelledLoss, job: Job, device: torch.device) -> b
     seen = batch.mask.bool()
     difference = (apart - together)[seen].abs().max().item()
     return difference <= 64 * torch.finfo(apart.dtype).eps * max(1.0, apart[seen].abs().max().item())
+
+
+def _alike(row: Row) -> list[Row]:
+    """Two rows that begin alike, of a row's tokens: the first rows of a run need not, and later ones may."""
+    ids = (row.ids * (2 * _HEAD))[: 2 * _HEAD]
+    both = (ids, (*ids[:_HEAD], *reversed(ids[_HEAD:-1])))
+    return [Row(each, (IGNORE,) * len(each)) for each in both]
 
 
 def _words(objective: LabelledLoss, job: Job, device: torch.device) -> Tensor:

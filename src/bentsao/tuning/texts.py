@@ -34,35 +34,40 @@ class Document:
 
 @dataclass(frozen=True)
 class Documents:
-    """What is learnt and what is validated on; files: SHA-256 of every file read, by path."""
+    """What is learnt and what is validated on. files: SHA-256 of every file read, by path; copies: documents left out
+    because another is the same to the letter.
+    """
 
     train: list[Document]
     valid: list[Document]
     files: dict[str, str]
+    copies: int = 0
 
 
 def gather_texts(part: DataPart, seed: int) -> Documents:
     """Read the files and hold documents out for validation. A folder stands for its .txt and .jsonl files.
 
-    Raises DataError with the faults of all files, ConfigError for settings that only conversations have.
+    Raises DataError with the faults of all files.
     """
     if not part.files:
         raise ConfigError("没有训练数据。请用 --data FILE 或配方的 [data] files 指定。")
-    unfit = [name for name in ("mix", "names", "learn_prompt") if getattr(part, name)]
-    if unfit:
-        raise ConfigError(f'纯文本（data.kind = "text"）没有 {"、".join(unfit)} 这些选项，请去掉。')
     files = _files([Path(name) for name in part.files])
-    found = _without_copies(_read_all(files))
+    everything = _read_all(files)
+    found = _without_copies(everything)
+    copies = len(everything) - len(found)
     random.Random(f"{seed}:texts").shuffle(found)
     found = found[: part.limit]
     hashes = {str(path): sha256_file(path) for path in files}
     if part.validation_file:
         held_out = _files([Path(part.validation_file)])
         hashes |= {str(path): sha256_file(path) for path in held_out}
-        return Documents(found, _read_all(held_out), hashes)
+        learnt = {document.text for document in found}
+        given = _read_all(held_out)
+        valid = [document for document in _without_copies(given) if document.text not in learnt]
+        return Documents(found, valid, hashes, copies + len(given) - len(valid))
     wanted = part.held_out(len(found))
     count = min(round(wanted) or int(wanted > 0), len(found) - 1)
-    return Documents(found[count:], found[:count], hashes)
+    return Documents(found[count:], found[:count], hashes, copies)
 
 
 def pack(

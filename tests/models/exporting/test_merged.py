@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -45,7 +46,7 @@ def test_every_architecture_is_merged_as_peft_does_it(kind: Kind, tmp_path: Path
 CASES: dict[str, dict[str, Any]] = {
     "dora": {"use_dora": True},
     "rank-stabilised": {"use_rslora": True},
-    "patterns": {"rank_pattern": {"q_proj": 2}, "alpha_pattern": {"layers.1.mlp.up_proj": 3}},
+    "patterns": {"rank_pattern": {"q_proj|k_proj": 2}, "alpha_pattern": {"layers.1.mlp.up_proj|v_proj": 3}},
     "embedding": {"target_modules": ["embed_tokens", "q_proj"]},
     "embedding, dora": {"target_modules": ["embed_tokens"], "use_dora": True},
     "head": {"target_modules": ["lm_head"]},
@@ -176,3 +177,25 @@ def test_a_safetensors_file_is_what_the_library_reads(tmp_path: Path) -> None:
             torch.testing.assert_close(file.get_tensor(name), weights[name])
     with pytest.raises(ValueError, match="instead of"):
         write_safetensors(tmp_path / "y", {"a": (torch.float32, (5, 3))}, lambda _: weights["a"])
+
+
+@pytest.mark.parametrize(("dtype", "share"), [(None, 1.0), (torch.bfloat16, 0.5)])
+@pytest.mark.parametrize("pickled", [False, True])
+def test_room_is_looked_for_by_what_will_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dtype: torch.dtype | None, share: float, pickled: bool
+) -> None:
+    source = source_of(tmp_path, "llama")
+    (weights,) = source.located.folder.glob("*.safetensors")
+    stored = weights.stat().st_size
+    if pickled:  # how many numbers it holds is not told without opening it
+        weights.rename(weights.with_name("pytorch_model.bin"))
+    needed = stored if pickled else stored * share
+    for free, room in ((needed * 0.9, False), (needed * 1.01, True)):
+        monkeypatch.setattr("shutil.disk_usage", lambda _, free=free: SimpleNamespace(free=free))
+        with pytest.raises(Exception, match="写不成" if room else "磁盘只剩"):
+            monkeypatch.setattr("bentsao.models.exporting.exporting._unfinished", _no_writing)
+            export("hf", source, tmp_path / "out", Target(dtype=dtype))
+
+
+def _no_writing(*_: Any) -> Any:
+    raise RuntimeError("写不成")

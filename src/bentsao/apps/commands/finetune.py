@@ -196,7 +196,8 @@ def finetune(
     if preview is not None:
         _preview(resolved, preview, view)
         return
-    from bentsao.tuning.run import peak_memory, tune
+    from bentsao.models.machine import peak_memory
+    from bentsao.tuning.run import tune
 
     stop = _Interrupt(view.note)
     with view, stop:

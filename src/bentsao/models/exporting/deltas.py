@@ -5,7 +5,6 @@ The arithmetic is PEFT's (`merge_and_unload`), and the tests hold it against PEF
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -18,9 +17,8 @@ from torch import Tensor
 
 from bentsao.core.errors import ModelError
 from bentsao.core.files import read_json_object
-from bentsao.models.adapters import CONFIG_NAME, WEIGHTS_NAME
+from bentsao.models.adapter_files import CONFIG_NAME, PREFIX, WEIGHTS_NAME, scale_of
 
-_PREFIX = "base_model.model."
 _KIND = re.compile(
     r"^(?P<module>.+?)\.(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector)"
     r"(?:\.weight)?$"
@@ -87,7 +85,7 @@ def read_changes(folder: Path) -> dict[str, Change]:
     parts: dict[str, dict[str, _Lazy]] = {}
     changes: dict[str, Change] = {}
     for stored, shape in _shapes(folder / WEIGHTS_NAME).items():
-        name, value = stored.removeprefix(_PREFIX), _Lazy(folder / WEIGHTS_NAME, stored, shape)
+        name, value = stored.removeprefix(PREFIX), _Lazy(folder / WEIGHTS_NAME, stored, shape)
         if hit := _KIND.match(name):
             parts.setdefault(hit["module"], {})[hit["part"]] = value
         elif "lora_" in name or "_adapter." in name:
@@ -104,26 +102,13 @@ def read_changes(folder: Path) -> dict[str, Change]:
     return changes
 
 
-def scaling(module: str, config: Mapping[str, Any]) -> float:
-    """By how much a module's A·B is multiplied: alpha / r, with rsLoRA alpha / √r; patterns as PEFT matches them."""
-    rank = _by_pattern(config.get("rank_pattern"), module, config["r"])
-    alpha = _by_pattern(config.get("alpha_pattern"), module, config["lora_alpha"])
-    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
-
-
-def _by_pattern(patterns: Mapping[str, float] | None, module: str, default: float) -> float:
-    for pattern, value in (patterns or {}).items():
-        if re.match(rf"(.*\.)?({pattern})$", module):
-            return value
-    return default
-
-
 def _low_rank(folder: Path, module: str, found: Mapping[str, _Lazy], config: Mapping[str, Any]) -> Change:
     embedding = "lora_embedding_A" in found
     first, second = ("lora_embedding_A", "lora_embedding_B") if embedding else ("lora_A", "lora_B")
     if first not in found or second not in found:
         raise ModelError(f"适配器 {folder} 里 {module} 的 LoRA 不全：只有 {'、'.join(found)}。请重新下载或重新训练。")
-    down, up, size = found[first], found[second], scaling(module, config)
+    down, up = found[first], found[second]
+    size = scale_of(config, module, down.shape[0])
     if len(down.shape) != 2 or len(up.shape) != 2:
         raise ModelError(f"适配器 {folder} 的 {module} 是卷积层，不能逐片合并。")
     magnitude = found.get("lora_magnitude_vector")

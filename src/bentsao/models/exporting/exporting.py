@@ -91,7 +91,7 @@ def export(form: str, source: Source, out: Path, target: Target) -> None:
     chosen = FORMATS[form]
     _check_out(out)
     chosen.check(source)
-    _check_space(out, source, chosen)
+    _check_space(out, source, chosen, target.dtype)
     facts = _facts(form, source, target)
     lock = cache_folder() / "locks" / f"{sha256_text(str(out.resolve()))[:16]}.lock"
     with alone(lock, target.report, f"另一个进程正在写 {out}，等它完成……"), _unfinished(out, facts) as work:
@@ -228,10 +228,11 @@ def _check_out(out: Path) -> None:
         raise ConfigError(f"{out} 已经存在，而且不是导出的目录；不会覆盖它。请换一个 --out。")
 
 
-def _check_space(out: Path, source: Source, chosen: Format) -> None:
-    stored = sum(file.stat().st_size for file in source.located.folder.glob("*.safetensors"))
-    parameters = stored_parameters(source.located.folder)
-    needed = stored if chosen.bytes_each is None or parameters is None else parameters * chosen.bytes_each
+def _check_space(out: Path, source: Source, chosen: Format, dtype: torch.dtype | None) -> None:
+    folder = source.located.folder
+    files = list(folder.glob("*.safetensors")) or list(folder.glob("*.bin"))
+    each, parameters = chosen.bytes_each or (dtype and dtype.itemsize), stored_parameters(folder)
+    needed = parameters * each if parameters and each else sum(file.stat().st_size for file in files)
     free = shutil.disk_usage(next(folder for folder in out.resolve().parents if folder.exists())).free
     if free < needed:
         raise MissingError(
