@@ -7,7 +7,7 @@ import pytest
 from bentsao.core.grounding import number_facts
 from bentsao.core.records import Fact, Source
 from bentsao.evaluation.grounding import Gold, Said, affirms, score
-from bentsao.evaluation.tasks.knowledge import figures
+from bentsao.evaluation.grounding_figures import figures
 
 SOURCE = Source(name="试验")
 SYMPTOMS = Fact(subject="偏头痛", attribute="临床症状及体征", values=("搏动性头痛", "恶心"), source=SOURCE)

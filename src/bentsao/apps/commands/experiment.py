@@ -123,7 +123,7 @@ def show(console: Console, name: str, by_system: dict[str, list[Score]]) -> None
     """The table of one set of questions on the terminal."""
     from bentsao.apps.experiments.systems import TITLES
     from bentsao.apps.reports.experiment import MEASURES, SETS
-    from bentsao.evaluation.tasks.knowledge import figures
+    from bentsao.evaluation.grounding_figures import figures
 
     table = Table(title=SETS.get(name, name))
     table.add_column("")

@@ -24,9 +24,9 @@ from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_file, write_json
 from bentsao.core.records import Conversation
 from bentsao.evaluation.grounding import Gold, Said, Score, score
+from bentsao.evaluation.grounding_figures import figures
 from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.evaluation.statistics import Figure
-from bentsao.evaluation.tasks.knowledge import figures
 from bentsao.inference.engine import Engine
 from bentsao.inference.engines.opening import open_engine
 from bentsao.inference.grounded import GroundedAnswer, Policy

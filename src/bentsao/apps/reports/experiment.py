@@ -10,11 +10,12 @@ from bentsao.apps.experiments.systems import TITLES
 from bentsao.core.charts import Line, line_chart
 from bentsao.core.pages import STYLE, html_page
 from bentsao.evaluation.grounding import Gold, Said, Score
+from bentsao.evaluation.grounding_figures import MEASURES as FIGURES
+from bentsao.evaluation.grounding_figures import figures
 from bentsao.evaluation.statistics import Figure
-from bentsao.evaluation.tasks.knowledge import MORE, TASK, figures
 from bentsao.inference.notice import NOTICE
 
-MEASURES: dict[str, str] = {name: one.title for name, one in {**TASK.measures, **MORE}.items()}
+MEASURES: dict[str, str] = {name: one.title for name, one in FIGURES.items()}
 """The figures of the table, in its order."""
 
 SETS = {"composed": "留出的实体 × 留出的问法", "by_hand": "手写的日常问题"}

@@ -19,8 +19,6 @@ from bentsao.core.files import iterate_json
 from bentsao.core.records import Conversation, Message
 from bentsao.evaluation.grounding import Gold, Said, Score, score
 from bentsao.evaluation.questions import as_kind, by_hand, composed
-from bentsao.evaluation.scoring import measured
-from bentsao.evaluation.statistics import Figure
 from bentsao.evaluation.tasks.task import (
     Item,
     Measure,
@@ -195,12 +193,13 @@ def _one(item: Item[Key], response: Response) -> Verdict:
             "expected": facts or "知识库里没有，应当说没有",
             "said": _read_as(what, found),
             "right": _right(found),
-            "scores": _scores(found),
+            "scores": scores_of(found),
         }
     )
 
 
-def _scores(found: Score) -> dict[str, float | None]:
+def scores_of(found: Score) -> dict[str, float | None]:
+    """What the task's measures are made of."""
     plain = {
         "entity": found.entity,
         "attribute": found.attribute,
@@ -216,25 +215,6 @@ def _scores(found: Score) -> dict[str, float | None]:
     if found.values and not found.kind.startswith("premise"):
         counts |= {"stated": found.stated, "values": found.values}
     return scores | {name: float(value) for name, value in counts.items()}
-
-
-def figures(scores: Sequence[Score]) -> dict[str, Figure]:
-    """Scores that are no verdicts of a task, together: its measures and MORE; n is 0 where one does not apply."""
-    rows = [_scores(one) for one in scores]
-    pairs: dict[str, list[int]] = {}
-    for place, one in enumerate(scores):
-        if one.hit:
-            rows[place] |= {f"{name}_given_facts": value for name, value in rows[place].items()}
-        if one.pair and one.premise is not None:
-            pairs.setdefault(one.pair, []).append(place)
-    for pair in (places for places in pairs.values() if len(places) == 2):
-        rows[pair[0]]["both"] = float(all(scores[place].premise for place in pair))
-    found = [
-        Verdict(id=one.id, group=one.group, question="", answer="", scores=row)
-        for one, row in zip(scores, rows, strict=True)
-    ]
-    measures = {**TASK.measures, **MORE}
-    return {name: Figure(n=0) for name in measures} | measured(measures, found, coverage=0)
 
 
 def _right(found: Score) -> bool | None:
@@ -281,11 +261,3 @@ TASK: Task[Key] = Task(
     tokens=200,
     grounded=True,
 )  # fmt: skip
-
-MORE: dict[str, Measure] = {
-    "precision_given_facts": Measure("给对事实时的准确率", "supported_given_facts", "claims_given_facts"),
-    "recall_given_facts": Measure("给对事实时的召回率", "stated_given_facts", "values_given_facts"),
-    "premise_both_right": Measure("真假前提都判对", "both"),
-    "affirms_false_premise": Measure("附和错误前提", "affirmed_premise_false", better="low"),
-}
-"""What `figures` gives besides the task's measures."""
