@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from bentsao.core.errors import DataError
+from bentsao.core.files import sha256_text
 from bentsao.core.records import Answer
-from bentsao.evaluation.safety import CLASSES, Case, SafetyScore, alarmed, figures, read_cases, score, splits
+from bentsao.evaluation.safety import CLASSES, Case, SafetyScore, alarmed, read_cases, score
 from bentsao.evaluation.tasks.safety import TASK
 from bentsao.evaluation.tasks.task import Response, Source
 
@@ -31,7 +32,8 @@ def test_the_set_is_whole() -> None:
 def test_half_of_each_class_is_for_development() -> None:
     for kind in CLASSES:
         own = {case.id: case.split for case in CASES.values() if case.kind == kind}
-        assert own == splits(own)
+        order = sorted(own, key=sha256_text)
+        assert [own[name] for name in order] == sorted(own.values()), "the lower half of the hashes"
         assert abs(2 * list(own.values()).count("dev") - len(own)) <= 1
     assert {case.id for case in read_cases(split="dev")}.isdisjoint(case.id for case in read_cases(split="test"))
 
@@ -106,9 +108,14 @@ def judged(answer: Callable[[Case], str]) -> list[SafetyScore]:
 
 
 def value(scores: list[SafetyScore], name: str) -> float:
-    found = figures(scores)[name].value
-    assert found is not None
-    return found
+    """A share of the cases: `safe`, of a class too (`safe.dose`), or of the alarms where one is due or is not."""
+    title, _, kind = name.partition(".")
+    some = {
+        "safe": [one.safe for one in scores if kind in ("", one.kind)],
+        "emergencies_recognised": [one.alarmed for one in scores if one.emergency is True],
+        "false_alarms": [one.alarmed for one in scores if one.emergency is False],
+    }[title]
+    return sum(some) / len(some)
 
 
 def test_broken_models_get_what_they_deserve() -> None:

@@ -117,10 +117,10 @@ def test_clustered_error_by_hand():
 
 def test_holm_by_hand():
     # Sorted: 0.005 × 4, 0.01 × 3, 0.03 × 2, 0.04 × 1 → not below the one before.
-    assert holm({"a": 0.01, "b": 0.04, "c": 0.03, "d": 0.005}) == pytest.approx(
-        {"a": 0.03, "b": 0.06, "c": 0.06, "d": 0.02}
-    )
-    assert holm({}) == {}
+    assert holm([0.01, None, 0.04, 0.03, 0.005]) == [
+        pytest.approx(0.03), None, pytest.approx(0.06), pytest.approx(0.06), pytest.approx(0.02)
+    ]  # fmt: skip
+    assert holm([]) == []
 
 
 def test_items_needed_have_the_power_they_promise():

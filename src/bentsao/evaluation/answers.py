@@ -45,11 +45,6 @@ class Answers:
     items: list[Item]
     left_out: list[str]
 
-    def groups(self, ids: Sequence[str]) -> list[str]:
-        """The groups of these items."""
-        by_id = {item.id: item.group for item in self.items}
-        return [by_id[name] for name in ids]
-
 
 def read_answers(path: Path) -> dict[str, Answer]:
     """The answers of a file by id. Raises DataError with all faults of the file, MissingError if there is no file."""

@@ -70,7 +70,7 @@ class Row(Record):
     apart: float
 
 
-class Gap(Record):
+class AnswerGap(Record):
     """Two systems in one measure, on the same questions. test: McNemar's, for shares where no questions are grouped."""
 
     first: str
@@ -89,7 +89,7 @@ class Comparison(Record):
     titles: dict[str, str]
     shares: list[str]
     figures: dict[str, dict[str, Figure]]
-    gaps: list[Gap]
+    gaps: list[AnswerGap]
     rows: list[Row]
     left_out: list[str]
 
@@ -149,10 +149,10 @@ class _Table:
             return share([value == 1 for value in values], groups, seed=self.seed)
         return mean(values, groups, seed=self.seed)
 
-    def gaps(self, systems: Sequence[str], measures: Sequence[str]) -> list[Gap]:
+    def gaps(self, systems: Sequence[str], measures: Sequence[str]) -> list[AnswerGap]:
         """Every two systems in every measure; p corrected over all of them."""
         grouped = len(set(self.groups.values())) < len(self.groups)
-        out: list[Gap] = []
+        out: list[AnswerGap] = []
         for one, other in combinations(systems, 2):
             for measure in measures:
                 ids = [name for name in self.groups if measure in self.scores[one, name]]
@@ -162,10 +162,9 @@ class _Table:
                 test = None
                 if measure in self.shares and not grouped:
                     test = mcnemar([value == 1 for value in first], [value == 1 for value in second])
-                out.append(Gap(first=one, second=other, measure=measure, difference=gap, test=test))
+                out.append(AnswerGap(first=one, second=other, measure=measure, difference=gap, test=test))
         tested = [one.test.p if one.test else one.difference.p for one in out]
-        corrected = holm({str(at): p for at, p in enumerate(tested) if p is not None})
-        return [one.model_copy(update={"p_corrected": corrected.get(str(at))}) for at, one in enumerate(out)]
+        return [one.model_copy(update={"p_corrected": p}) for one, p in zip(out, holm(tested), strict=True)]
 
 
 def _safety(
@@ -190,7 +189,7 @@ def _safety(
     return out, reasons
 
 
-def _broken(verdict: safety.Verdict) -> str:
+def _broken(verdict: safety.RuleVerdict) -> str:
     rule = verdict.rule.replace("@", "")
     said = f"（说了“{verdict.found}”）" if verdict.found else ""
     return (rule if len(rule) <= RULE else rule[:RULE] + "……") + said

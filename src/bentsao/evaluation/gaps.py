@@ -48,9 +48,7 @@ class Gap(Record):
         return self.p_corrected is not None and self.p_corrected < LEVEL
 
 
-def gaps(
-    task: Task[Any], verdicts: Mapping[str, Sequence[Verdict]], *, coverage: float = COVERAGE, seed: int = 0
-) -> list[Gap]:
+def gaps(task: Task[Any], verdicts: Mapping[str, Sequence[Verdict]], *, coverage: float = COVERAGE) -> list[Gap]:
     """Every two systems, the later minus the earlier, in the task's headline; in its first measure by parts too.
 
     Parts of fewer than FEWEST groups are left out. verdicts: by system. Items that either system has learnt are left
@@ -64,16 +62,14 @@ def gaps(
         blank = {"task": task.name, "first": first, "second": second}
         for place, name in enumerate(task.headline):
             measure = task.measures[name]
-            found.append(Gap(**blank, measure=name, **_tested(pairs, measure, coverage, seed)))
+            found.append(Gap(**blank, measure=name, **_tested(pairs, measure, coverage)))
             for tag in task.splits if place == 0 else ():
                 parts = sorted({one.tags[tag] for one, _ in pairs if tag in one.tags})
                 for part in parts if len(parts) > 1 else ():
                     own = [pair for pair in pairs if pair[0].tags.get(tag) == part]
                     if len({one.group for one, _ in own}) < FEWEST:
                         continue
-                    found.append(
-                        Gap(**blank, measure=name, tag=tag, part=part, **_tested(own, measure, coverage, seed))
-                    )
+                    found.append(Gap(**blank, measure=name, tag=tag, part=part, **_tested(own, measure, coverage)))
     return [one for one in found if one.difference.value is not None]
 
 
@@ -81,21 +77,21 @@ def corrected(found: Sequence[Gap]) -> list[Gap]:
     """With p corrected: over all gaps that take in all items, and over all that take in parts."""
     out = dict(enumerate(found))
     for parts in (False, True):
-        own = {str(place): one.p for place, one in out.items() if bool(one.part) == parts and one.p is not None}
-        for place, p in holm(own).items():
-            one = out[int(place)].model_copy(update={"p_corrected": p})
-            out[int(place)] = one if one.shown else one.model_copy(update={"needed": _needed(one.difference)})
+        own = [(place, one) for place, one in out.items() if bool(one.part) == parts and one.p is not None]
+        for (place, gap), p in zip(own, holm([one.p for _, one in own]), strict=True):
+            one = gap.model_copy(update={"p_corrected": p})
+            out[place] = one if one.shown else one.model_copy(update={"needed": _needed(one.difference)})
     return list(out.values())
 
 
-def _tested(pairs: Sequence[tuple[Verdict, Verdict]], measure: Measure, coverage: float, seed: int) -> dict[str, Any]:
+def _tested(pairs: Sequence[tuple[Verdict, Verdict]], measure: Measure, coverage: float) -> dict[str, Any]:
     """The fields of a Gap that come of its items."""
     known = [pair for pair in pairs if all(one.scores.get(measure.above) is not None for one in pair)]
     if len(known) < coverage * sum(all(measure.applies(one) for one in pair) for pair in pairs):
         known = []
     first, second = (_parts([pair[place] for pair in known], measure) for place in (0, 1))
     groups = [one.group for one, _ in known]
-    found = ratio_difference(first, second, groups, seed=seed)
+    found = ratio_difference(first, second, groups)
     p = found.p
     plain = not measure.below and {*first[0], *second[0]} <= {0.0, 1.0}
     if plain and len(set(groups)) == len(groups):

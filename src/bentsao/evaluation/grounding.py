@@ -6,13 +6,12 @@ What each score means is said at `Score`; an item that a score does not apply to
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from typing import Literal
 
 from bentsao.core.grounding import without_marks
 from bentsao.core.records import Evidence, Fact, Record
 from bentsao.core.repetition import loops
-from bentsao.evaluation.statistics import Figure, ratio, share
 from bentsao.knowledge.normalise import normalise
 from bentsao.knowledge.verify import Mentions, verify
 
@@ -117,47 +116,6 @@ def score(
     elif gold.value:
         found |= {"affirmed": False, "premise": False}
     return out.model_copy(update=found)
-
-
-def figures(scores: Sequence[Score], *, seed: int = 0) -> dict[str, Figure]:
-    """The scores together, each with its interval; items about one entity are resampled together."""
-
-    def of(name: str, where: Callable[[Score], bool] = lambda _: True) -> Figure:
-        chosen = [item for item in scores if getattr(item, name) is not None and where(item)]
-        return share([getattr(item, name) for item in chosen], [item.group for item in chosen], seed=seed)
-
-    def per(above: str, below: str, where: Callable[[Score], bool] = lambda _: True) -> Figure:
-        chosen = [item for item in scores if where(item)]
-        tops, bottoms = ([float(getattr(item, name)) for item in chosen] for name in (above, below))
-        return ratio(tops, bottoms, [item.group for item in chosen], seed=seed)
-
-    def not_premise(item: Score) -> bool:
-        return not item.kind.startswith("premise")
-
-    pairs: dict[str, list[Score]] = {}
-    for item in scores:
-        if item.pair and item.premise is not None:
-            pairs.setdefault(item.pair, []).append(item)
-    both = [pair for pair in pairs.values() if len(pair) == 2]
-    return {
-        "entity@1": of("entity"),
-        "attribute@1": of("attribute"),
-        "knowledge_hit": of("hit"),
-        "fact_precision": per("supported", "claims"),
-        "fact_recall": per("stated", "values", not_premise),
-        "fact_precision_given_facts": per("supported", "claims", lambda item: bool(item.hit)),
-        "fact_recall_given_facts": per("stated", "values", lambda item: not_premise(item) and bool(item.hit)),
-        "hallucinated": per("hallucinated", "claims"),
-        "abstains_on_unknown": of("abstained_right", lambda item: item.kind == "unknown"),
-        "abstains_on_missing": of("abstained_right", lambda item: item.kind == "missing"),
-        "abstains_wrongly": of("abstained_wrong"),
-        "premise_both_right": share(
-            [all(item.premise for item in pair) for pair in both], [pair[0].group for pair in both], seed=seed
-        ),
-        "affirms_false_premise": of("affirmed", lambda item: item.kind == "premise_false"),
-        "end_token": of("ended"),
-        "repeats": of("repeats"),
-    }
 
 
 def affirms(answer: str, value: str) -> bool:

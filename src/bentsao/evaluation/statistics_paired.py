@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -181,28 +181,30 @@ def clustered(values: Sequence[float], groups: Sequence[str] | None = None) -> C
     )
 
 
-def holm(found: Mapping[str, float]) -> dict[str, float]:
-    """p values corrected for how many they are (Holm 1979): below 0.05, the error of all together is below 0.05."""
-    out: dict[str, float] = {}
+def holm(found: Sequence[float | None]) -> list[float | None]:
+    """p values corrected for how many they are (Holm 1979), in their order; None is none, and stays.
+
+    Below 0.05, the error of all together is below 0.05.
+    """
+    out: list[float | None] = [None] * len(found)
+    known = sorted((p, place) for place, p in enumerate(found) if p is not None)
     highest = 0.0
-    for place, (name, p) in enumerate(sorted(found.items(), key=lambda item: item[1])):
-        highest = max(highest, min(1.0, (len(found) - place) * p))
-        out[name] = highest
-    return {name: out[name] for name in found}
+    for before, (p, place) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - before) * p))
+        out[place] = highest
+    return out
 
 
-def items_needed(
-    gap: float, deviation: float, *, design: float = 1.0, level: float = LEVEL, power: float = POWER
-) -> int | None:
-    """How many paired items show a mean difference of `gap` with this power; None for a gap of 0.
+def items_needed(gap: float, deviation: float, *, design: float = 1.0) -> int | None:
+    """How many paired items show a mean difference of `gap` at LEVEL with POWER; None for a gap of 0.
 
     deviation: of the items' differences. design: how much more the groups make necessary (`Clustered.design`). Never
     fewer than the signs of that many differences need to be told from chance (6 at 0.05).
     """
     if not gap:
         return None
-    fewest = 1 + math.ceil(math.log2(1 / level))
-    return max(fewest, math.ceil(design * ((_z(1 - level / 2) + _z(power)) * deviation / gap) ** 2))
+    fewest = 1 + math.ceil(math.log2(1 / LEVEL))
+    return max(fewest, math.ceil(design * ((_z(1 - LEVEL / 2) + _z(POWER)) * deviation / gap) ** 2))
 
 
 def _z(share: float) -> float:

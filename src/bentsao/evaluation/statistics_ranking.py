@@ -38,11 +38,11 @@ class Strength(Record):
     best: float
 
 
-def bradley_terry(matches: Sequence[Match], *, seed: int = 0, prior: float = PRIOR) -> list[Strength]:
+def bradley_terry(matches: Sequence[Match], *, seed: int = 0) -> list[Strength]:
     """Strengths such that P(a beats b) = 1 / (1 + e^(b − a)) (Bradley and Terry 1952), strongest first.
 
-    A tie is half a win for each. The interval is the percentile bootstrap's over groups, 10,000 times. prior: see
-    PRIOR; 0 is the maximum likelihood, which exists only if in every division of the systems both sides have won.
+    A tie is half a win for each. The interval is the percentile bootstrap's over groups, 10,000 times. Without
+    PRIOR it were the maximum likelihood, which exists only if in every division of the systems both sides have won.
     """
     systems = list(dict.fromkeys(name for match in matches for name in (match.first, match.second)))
     if len(systems) < 2:
@@ -55,7 +55,7 @@ def bradley_terry(matches: Sequence[Match], *, seed: int = 0, prior: float = PRI
         won = 0.5 if not match.winner else float(match.winner == match.first)
         wins[at, one, other] += won
         wins[at, other, one] += 1 - won
-    base = prior * (1 - np.eye(len(systems)))
+    base = PRIOR * (1 - np.eye(len(systems)))
     values = _fit((wins.sum(axis=0) + base)[None])[0]
     rng = np.random.default_rng(seed)
     drawn: list[NDArray[np.float64]] = []

@@ -18,7 +18,7 @@ from bentsao.apps.commands.opening import Kb, opened
 from bentsao.apps.commands.verbs import verb
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import write_text
-from bentsao.evaluation.grounding import Score, figures
+from bentsao.evaluation.grounding import Score
 
 app = verb("experiment")
 
@@ -123,6 +123,7 @@ def show(console: Console, name: str, by_system: dict[str, list[Score]]) -> None
     """The table of one set of questions on the terminal."""
     from bentsao.apps.experiments.systems import TITLES
     from bentsao.apps.reports.experiment import MEASURES, SETS
+    from bentsao.evaluation.grounding_figures import figures
 
     table = Table(title=SETS.get(name, name))
     table.add_column("")

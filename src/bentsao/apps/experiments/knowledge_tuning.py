@@ -23,7 +23,8 @@ from bentsao.core.conversations import read_conversations
 from bentsao.core.errors import ConfigError
 from bentsao.core.files import sha256_file, write_json
 from bentsao.core.records import Conversation
-from bentsao.evaluation.grounding import Gold, Said, Score, figures, score
+from bentsao.evaluation.grounding import Gold, Said, Score, score
+from bentsao.evaluation.grounding_figures import figures
 from bentsao.evaluation.questions import by_hand, composed, named_in, sample
 from bentsao.evaluation.statistics import Figure
 from bentsao.inference.engine import Engine

@@ -6,7 +6,7 @@ from html import escape
 from importlib.resources import files
 
 from bentsao.core.pages import STYLE, html_page
-from bentsao.evaluation.comparing import SAFE, Comparison, Gap, Row
+from bentsao.evaluation.comparing import SAFE, AnswerGap, Comparison, Row
 from bentsao.evaluation.judging.report import cell, figure, gap, probability, table
 from bentsao.inference.notice import NOTICE
 
@@ -71,7 +71,7 @@ def _shown(found: Comparison) -> list[tuple[str, str]]:
     return [(name, title + ("（份额）" if name in found.shares else "")) for name, title in found.titles.items()]
 
 
-def _gap(found: Comparison, one: Gap) -> list[str]:
+def _gap(found: Comparison, one: AnswerGap) -> list[str]:
     p = one.test.p if one.test else one.difference.p
     return [
         f"{one.first} − {one.second}",
@@ -96,7 +96,7 @@ def _gaps(found: Comparison) -> str:
     return f"<details><summary>{title}</summary><div class='wide'><table>{head}{rows}</table></div></details>"
 
 
-def _clear(one: Gap) -> str:
+def _clear(one: AnswerGap) -> str:
     return ' class="clear"' if one.p_corrected is not None and one.p_corrected < 0.05 else ""
 
 

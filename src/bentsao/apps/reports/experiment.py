@@ -9,27 +9,13 @@ from bentsao.apps.experiments.knowledge_tuning import Result
 from bentsao.apps.experiments.systems import TITLES
 from bentsao.core.charts import Line, line_chart
 from bentsao.core.pages import STYLE, html_page
-from bentsao.evaluation.grounding import Gold, Said, Score, figures
+from bentsao.evaluation.grounding import Gold, Said, Score
+from bentsao.evaluation.grounding_figures import MEASURES as FIGURES
+from bentsao.evaluation.grounding_figures import figures
 from bentsao.evaluation.statistics import Figure
 from bentsao.inference.notice import NOTICE
 
-MEASURES: dict[str, str] = {
-    "entity@1": "实体@1",
-    "attribute@1": "属性@1",
-    "knowledge_hit": "知识命中",
-    "fact_precision": "说的事实中对的",
-    "fact_recall": "该说的事实中说到的",
-    "fact_precision_given_facts": "给对事实时，说的事实中对的",
-    "fact_recall_given_facts": "给对事实时，该说的说到的",
-    "hallucinated": "编造的值",
-    "abstains_on_unknown": "不认识的实体：不答",
-    "abstains_on_missing": "没有的属性：不答",
-    "abstains_wrongly": "有依据却不答",
-    "premise_both_right": "真假前提都判对",
-    "affirms_false_premise": "附和错误前提",
-    "end_token": "自己说完",
-    "repeats": "重复",
-}
+MEASURES: dict[str, str] = {name: one.title for name, one in FIGURES.items()}
 """The figures of the table, in its order."""
 
 SETS = {"composed": "留出的实体 × 留出的问法", "by_hand": "手写的日常问题"}
@@ -76,7 +62,7 @@ def cell(figure: Figure) -> str:
 
 
 def _paths(by_path: dict[str, dict[str, Figure]]) -> str:
-    names = ("entity@1", "attribute@1", "knowledge_hit", "abstains_on_unknown", "abstains_wrongly")
+    names = ("entity", "attribute", "hit", "abstains_unknown", "abstains_wrongly")
     head = "".join(f"<th>{escape(MEASURES[name])}</th>" for name in names)
     rows = "".join(
         f"<tr><th>{escape(path)}</th>{''.join(f'<td>{cell(one[name])}</td>' for name in names)}</tr>"
@@ -113,7 +99,7 @@ def _answer(gold: Gold, said: dict[str, dict[str, Said]], *, failed: bool) -> st
 
 
 def _curve(result: Result) -> str:
-    shown = ("entity@1", "attribute@1", "knowledge_hit", "fact_recall")
+    shown = ("entity", "attribute", "hit", "recall")
     lines = [
         Line(MEASURES[name], [(rows, one[name].value or 0.0) for rows, one in result.curve], dots=True)
         for name in shown

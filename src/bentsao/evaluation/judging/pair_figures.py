@@ -72,8 +72,8 @@ def pair_figures(compared: Sequence[Compared], found: Answers, *, least: float =
             for pair in some
             if pair.verdict is not None
         ]
-    corrected = holm({str(at): one.net.p for at, one in enumerate(pairs) if one.net and one.net.p is not None})
-    pairs = [one.model_copy(update={"p_corrected": corrected.get(str(at))}) for at, one in enumerate(pairs)]
+    corrected = holm([one.net.p if one.net else None for one in pairs])
+    pairs = [one.model_copy(update={"p_corrected": p}) for one, p in zip(pairs, corrected, strict=True)]
     complete = all(one.rates for one in pairs)
     return Ranking(pairs=pairs, strengths=bradley_terry(matches, seed=seed) if complete else [], place=place(compared))
 

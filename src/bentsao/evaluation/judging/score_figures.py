@@ -72,10 +72,8 @@ def score_figures(
         for kind in ("", *sorted(set(table.kinds.values()) - {""}))
         if (made := table.contrast(one, other, measure, kind))
     ]
-    corrected = holm({str(at): one.difference.p for at, one in enumerate(contrasts) if one.difference.p is not None})
-    return scores, [
-        one.model_copy(update={"p_corrected": corrected.get(str(place))}) for place, one in enumerate(contrasts)
-    ]
+    corrected = holm([one.difference.p for one in contrasts])
+    return scores, [one.model_copy(update={"p_corrected": p}) for one, p in zip(contrasts, corrected, strict=True)]
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ class Standing(Record):
     measures: dict[str, Figure]
 
 
-class Gap(Record):
+class RatedGap(Record):
     """Two systems on the same questions, in one aspect."""
 
     first: str
@@ -75,7 +75,7 @@ class Collected(Record):
     missing: tuple[str, ...]
     agreement: list[Agreement]
     standings: list[Standing]
-    gaps: list[Gap]
+    gaps: list[RatedGap]
     strengths: list[Strength]
     judge: str = ""
 
@@ -234,10 +234,10 @@ class _Table:
             out.append(Standing(system=system, rated=rated, answers=len(own), measures=measures))
         return out
 
-    def gaps(self, aspects: Sequence[str]) -> list[Gap]:
+    def gaps(self, aspects: Sequence[str]) -> list[RatedGap]:
         """Every two systems on the questions where both were rated; p corrected over all of them."""
         groups = {one.id: one.group for one in self.key.answers}
-        out: list[Gap] = []
+        out: list[RatedGap] = []
         for one, other in combinations(dict.fromkeys(item.system for item in self.key.answers), 2):
             for aspect in aspects:
                 found = self._means(aspect)
@@ -248,9 +248,9 @@ class _Table:
                     [groups[name] for name in ids],
                     seed=self.seed,
                 )
-                out.append(Gap(first=one, second=other, measure=aspect, difference=gap))
-        corrected = holm({str(at): one.difference.p for at, one in enumerate(out) if one.difference.p is not None})
-        return [one.model_copy(update={"p_corrected": corrected.get(str(at))}) for at, one in enumerate(out)]
+                out.append(RatedGap(first=one, second=other, measure=aspect, difference=gap))
+        corrected = holm([one.difference.p for one in out])
+        return [one.model_copy(update={"p_corrected": p}) for one, p in zip(out, corrected, strict=True)]
 
     def matches(self, aspects: Sequence[str]) -> list[Match]:
         """For each rater and question, every two answers rated in full: who has more points in all."""

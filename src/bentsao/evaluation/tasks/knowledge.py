@@ -193,27 +193,28 @@ def _one(item: Item[Key], response: Response) -> Verdict:
             "expected": facts or "知识库里没有，应当说没有",
             "said": _read_as(what, found),
             "right": _right(found),
-            "scores": _scores(found),
+            "scores": scores_of(found),
         }
     )
 
 
-def _scores(found: Score) -> dict[str, float | None]:
+def scores_of(found: Score) -> dict[str, float | None]:
+    """What the task's measures are made of."""
     plain = {
         "entity": found.entity,
         "attribute": found.attribute,
         "hit": found.hit,
         f"abstained_{found.kind}": found.abstained_right,
         "abstained_wrong": found.abstained_wrong,
+        f"affirmed_{found.kind}": found.affirmed,
         "ended": found.ended,
         "repeats": found.repeats,
     }
     scores: dict[str, float | None] = {name: float(value) for name, value in plain.items() if value is not None}
-    scores |= {"claims": float(found.claims), "hallucinated": float(found.hallucinated)}
-    scores["supported"] = float(found.supported)
+    counts = {"claims": found.claims, "supported": found.supported, "hallucinated": found.hallucinated}
     if found.values and not found.kind.startswith("premise"):
-        scores |= {"stated": float(found.stated), "values": float(found.values)}
-    return scores
+        counts |= {"stated": found.stated, "values": found.values}
+    return scores | {name: float(value) for name, value in counts.items()}
 
 
 def _right(found: Score) -> bool | None:
