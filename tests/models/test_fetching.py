@@ -81,7 +81,12 @@ def test_fetched_once_and_then_there_without_the_hub(hub: Hub):
     assert len(hub.fetched) == count
 
 
-def test_a_base_of_which_shards_are_missing_is_not_here(hub: Hub) -> None:
+@pytest.mark.parametrize("pickled_too", [False, True])
+def test_a_base_of_which_shards_are_missing_is_not_here(hub: Hub, pickled_too: bool) -> None:
+    if pickled_too:  # a second copy in shards, of which the index alone is fetched
+        pickles = {"weight_map": {"a": "pytorch_model-00001-of-00001.bin"}}
+        hub.files["pytorch_model.bin.index.json"] = json.dumps(pickles).encode()
+        hub.files["pytorch_model-00001-of-00001.bin"] = hub.files.pop("pytorch_model.bin", b"")
     shards = [f"model-0000{n}-of-00002.safetensors" for n in (1, 2)]
     weights = hub.files.pop("model.safetensors")
     hub.files |= dict.fromkeys(shards, weights)

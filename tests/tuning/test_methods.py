@@ -137,6 +137,8 @@ def test_plain_text_is_learnt(tmp_path: Path) -> None:
         ({"training.shard": True, "base.quantization": "8bit"}, "不能分片"),
         ({"training.keep_activations": True}, "lowest_layer"),
         ({"data.kind": "text", "data.mix": ("a:0.1",), "data.too_long": "cut"}, "data.mix、data.too_long"),
+        ({"method": "full", "lora.rank": 64, "lora.dora": True}, "method=full 时.*不起作用：lora.rank、lora.dora"),
+        ({"preference.beta": 0.5}, "method=lora 时.*不起作用：preference.beta"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused(tmp_path: Path, together: dict[str, Any], why: str) -> None:

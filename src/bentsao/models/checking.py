@@ -280,7 +280,7 @@ def _weights(base: Opened) -> Iterator[Finding]:
     """Only where there are any: a check may come before the download."""
     folder = base.located.folder
     here = {path.name for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}")}
-    if missing := missing_weights(folder):
+    if here and (missing := missing_weights(folder)):
         yield Finding(level="error", what=f"缺少 {len(missing)} 个权重文件（例如 {missing[0]}）", do="请重新下载。")
     pointers = [name for name in sorted(here) if (folder / name).stat().st_size < 1024 and _pointer(folder / name)]
     if pointers:

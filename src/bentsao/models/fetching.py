@@ -30,6 +30,8 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SMALL_FILES = ["*.json", "*.model", "*.txt", "*.jinja", "*.py", "*.tiktoken"]
 # Other frameworks' copies lie in subfolders, Mistral's second copy of its weights beside the first.
 _NOT_WANTED = ["*/*", "consolidated*"]
+# As transformers looks for them: the first that is there is opened.
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 
 
 @dataclass(frozen=True)
@@ -109,12 +111,12 @@ def find_here(name: str) -> Located | None:
 
 
 def missing_weights(folder: Path) -> list[str]:
-    """Weight files that an index in the folder names and that are not there; none where others make a whole."""
-    indexes = [read_json_object(path) for path in folder.glob("*.index.json")]
-    named = {str(file) for index in indexes for file in (index.get("weight_map") or {}).values()}
-    here = {path.name for end in ("safetensors", "bin") for path in folder.glob(f"*.{end}")}
-    another = any(name.endswith(".safetensors") for name in here - named)
-    return [] if another or not here else sorted(named - here)
+    """Shards that are not there of the weights that will be opened; a second copy in the other form may be absent."""
+    opened = next((folder / name for name in _WEIGHTS if (folder / name).is_file()), None)
+    if opened is None or opened.suffix != ".json":
+        return []
+    named = {str(file) for file in (read_json_object(opened).get("weight_map") or {}).values()}
+    return sorted(name for name in named if not (folder / name).is_file())
 
 
 def _check_folder(folder: Path, name: str | None = None) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
-from typing import Any
 
 import torch
 from accelerate.utils import DistributedType
@@ -44,32 +44,30 @@ def check_together(recipe: Recipe, note: Callable[[str], None]) -> None:
         note(f"警告：全参数微调的学习率 {training.learning_rate:g} 很可能太大，常用 1e-5 到 5e-5")
 
 
-WITHOUT_EFFECT: dict[str, tuple[str, ...]] = {
-    "纯文本（data.kind=text）": (
+WITHOUT_EFFECT: dict[tuple[str, str], tuple[str, ...]] = {
+    ("data.kind", "text"): (
         "data.mix", "data.names", "data.learn_prompt", "data.too_long", "data.merge_dialogues",
         "training.part_weights",
     ),
-    "偏好训练（method=dpo）": (
+    ("method", "dpo"): (
         "data.mix", "data.names", "data.learn_prompt", "data.too_long", "data.merge_dialogues",
         "training.part_weights", "training.head", "training.keep_activations", "training.lowest_layer",
         "training.shard", "training.save_seconds", "training.evaluate_rows",
     ),
+    ("method", "lora"): ("preference.beta",),
+    ("method", "full"): (
+        "preference.beta", "lora.rank", "lora.alpha", "lora.dropout", "lora.targets", "lora.rslora", "lora.dora",
+    ),
 }  # fmt: skip
-"""What a recipe may not change in these ways of tuning, for it would change nothing."""
+"""What changes nothing where a setting has this value, and so may not be given there."""
 
 
 def check_effects(recipe: Recipe) -> None:
     """Raises ConfigError for settings that were given and would have no effect."""
-    text, preference = WITHOUT_EFFECT
-    for way, applies in ((text, recipe.data.kind == "text"), (preference, recipe.method == "dpo")):
-        given = [name for name in WITHOUT_EFFECT[way] if applies and _value(recipe, name) != _value(Recipe(), name)]
-        if given:
-            raise ConfigError(f"{way}里这些设置不起作用：{'、'.join(given)}。请去掉它们。")
-
-
-def _value(recipe: Recipe, name: str) -> Any:
-    section, key = name.split(".")
-    return getattr(getattr(recipe, section), key)
+    for (setting, value), names in WITHOUT_EFFECT.items():
+        given = [name for name in names if attrgetter(name)(recipe) != attrgetter(name)(Recipe())]
+        if given and attrgetter(setting)(recipe) == value:
+            raise ConfigError(f"{setting}={value} 时这些设置不起作用：{'、'.join(given)}。请去掉它们。")
 
 
 def check_launcher(kind: DistributedType) -> None:

@@ -153,7 +153,7 @@ def load_initial(model: PeftModel, folder: Path) -> None:
     if wrong:
         raise ConfigError(
             f"适配器 {folder} 与现在的 LoRA 设置不合：{len(wrong)} 个权重的名字或形状不同，例如 {wrong[0]}。"
-            "请用同样的基座、lora.rank 与 lora.targets。"
+            "请用同样的基座、lora.rank、lora.targets 与 lora.dora。"
         )
     _check_scales(model, folder)
     set_peft_model_state_dict(model, weights)
