@@ -15,6 +15,7 @@ from bentsao.core.formats import FORMATS
 from bentsao.core.records import Message
 from bentsao.core.rendering import fit_prompt
 from bentsao.tuning.pairs import Pair, gather_pairs, opposed, pair_rows
+from bentsao.tuning.preferring import trainer_checkpoints
 from bentsao.tuning.recipe import DataPart, load_recipe
 from bentsao.tuning.run import tune
 from tests.doubles import END_ID, CharTokens
@@ -162,8 +163,9 @@ def likelihood(model: Any, prompt: tuple[int, ...], answer: tuple[int, ...]) -> 
 
 @pytest.mark.parametrize(("limit", "steps"), [(2, 2), (40, 5)])
 def test_steps_end_a_run_before_its_epochs_do_and_never_after(tmp_path: Path, limit: int, steps: int) -> None:
-    more = {"training.epochs": 1, "training.steps": limit, "data.validation": 0}
-    assert tune(load_recipe(None, preference(tmp_path, **more)), Notes()).steps == steps
+    more, notes = {"training.epochs": 1, "training.steps": limit, "data.validation": 0}, Notes()
+    assert tune(load_recipe(None, preference(tmp_path, **more)), notes).steps == steps
+    assert any("训练 5 步就结束" in note for note in notes.notes) == (limit > steps)
 
 
 def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
@@ -181,6 +183,20 @@ def test_a_stopped_run_goes_on_to_the_same_losses(tmp_path: Path) -> None:
     assert losses == pytest.approx([s.loss for s in whole.steps], rel=1e-4)
     with pytest.raises(ConfigError, match="--restart"):
         tune(recipe, Notes())
+
+
+@pytest.mark.parametrize("file", ["adapter_model.safetensors", "optimizer.pt", "rng_state.pth", "trainer_state.json"])
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path, file: str) -> None:
+    recipe = load_recipe(None, preference(tmp_path, **{"training.save_every": 2}))
+    first, second = Notes(), Notes()
+    tune(recipe, first, stop=lambda: len(first.steps) >= 3)
+    before, last = trainer_checkpoints(tmp_path / "preferred.run")
+    (last / file).write_bytes((last / file).read_bytes()[: (last / file).stat().st_size // 2])
+    assert tune(recipe, second).finished
+    assert any(f"{last.name} 坏了" in note and file in note for note in second.notes)
+    again = second.steps[0]
+    assert f"checkpoint-{again.step - 1}" == before.name
+    assert again.loss == pytest.approx(first.steps[again.step - 1].loss, rel=1e-4)
 
 
 def test_what_trl_cannot_do_is_refused(tmp_path: Path) -> None:

@@ -16,9 +16,9 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from pickle import UnpicklingError
 from time import monotonic
 from typing import Any, cast
+from zipfile import BadZipFile, ZipFile
 
 import torch
 import torch.distributed.checkpoint as dcp
@@ -152,12 +152,17 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def open_run(
-    folder: Path, fingerprint: dict[str, Any], *, restart: bool, note: Callable[[str], None] = lambda _: None
+    folder: Path,
+    fingerprint: dict[str, Any],
+    *,
+    restart: bool,
+    note: Callable[[str], None] = lambda _: None,
+    listed: Callable[[Path], list[Path]] = checkpoints,
 ) -> Path | None:
     """The checkpoint to go on from, None for a new run. Later ones that are damaged are told and removed.
 
-    Raises ConfigError if the folder holds a run of another recipe, data or base and `restart` is not given, naming
-    what differs; ModelError if all of its checkpoints are damaged.
+    listed: the checkpoints of such a run, oldest first. Raises ConfigError if the folder holds a run of another recipe,
+    data or base and `restart` is not given, naming what differs; ModelError if all of its checkpoints are damaged.
     """
     if restart and folder.exists():
         shutil.rmtree(folder)
@@ -173,7 +178,7 @@ def open_run(
     else:
         write_json(known, fingerprint)
     damaged: dict[Path, str] = {}
-    for path in reversed(checkpoints(folder)):
+    for path in reversed(listed(folder)):
         if why := _damage(path):
             damaged[path] = why
             continue
@@ -189,14 +194,21 @@ def open_run(
 
 def _damage(path: Path) -> str:
     """Why a checkpoint cannot be read; empty where it can. Of tensors only the head and the length are looked at."""
-    try:
-        read_json(path / "state.json")
-        torch.load(path / "schedule.pt", map_location="cpu", weights_only=True)
-        if not (path / SHARDS).is_dir():
-            with safe_open(path / TENSORS, framework="pt"):
-                pass
-    except (BentsaoError, OSError, RuntimeError, EOFError, UnpicklingError, SafetensorError) as error:
-        return short(error)
+    files = sorted(path.rglob("*"))
+    kinds = {file.suffix for file in files}
+    if not (kinds >= {".json", ".pt"} and kinds & {".safetensors", ".distcp"}):
+        return "文件不全"
+    for file in files:
+        try:
+            if file.suffix == ".json":
+                read_json(file)
+            elif file.suffix == ".safetensors":
+                with safe_open(file, framework="pt"):
+                    pass
+            elif file.suffix in (".pt", ".pth"):  # torch's pickles are zip files, whose directory stands at the end
+                ZipFile(file).close()
+        except (BentsaoError, OSError, BadZipFile, SafetensorError) as error:
+            return f"{file.name}：{short(error)}"
     return ""
 
 

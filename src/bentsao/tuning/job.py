@@ -61,6 +61,21 @@ class Reporter(Protocol):
         """A checkpoint is on the disk."""
 
 
+def run_steps(rows: int, training: TrainingPart) -> int:
+    """Optimizer steps of a whole run over that many rows, at least one."""
+    wanted = max(1, round(math.ceil(rows / training.batch_rows) * training.epochs))
+    return min(wanted, training.steps) if training.steps else wanted
+
+
+def note_steps(training: TrainingPart, rows: int, note: Callable[[str], None]) -> None:
+    """Told where the epochs end a run before the steps that were asked for."""
+    if training.steps and (steps := run_steps(rows, training)) < training.steps:
+        note(
+            f"steps={training.steps} 多于 {training.epochs:g} 轮的 {steps} 步，"
+            f"训练 {steps} 步就结束；要更多请调大 --epochs"
+        )
+
+
 @dataclass(frozen=True)
 class Job:
     """What a run needs besides the model: rows with the ids of their conversations, and how it is learnt.
@@ -89,9 +104,8 @@ class Job:
 
     @property
     def steps(self) -> int:
-        """Optimizer steps of the whole run, at least one."""
-        wanted = max(1, round(self.steps_per_epoch * self.training.epochs))
-        return min(wanted, self.training.steps) if self.training.steps else wanted
+        """Optimizer steps of the whole run."""
+        return run_steps(len(self.train), self.training)
 
     @cached_property
     def parts(self) -> frozenset[str]:

@@ -18,7 +18,7 @@ from peft import PeftModel, set_peft_model_state_dict
 from safetensors.torch import load_file
 
 from bentsao.core.errors import ConfigError, MissingError
-from bentsao.tuning.job import StepRecord
+from bentsao.tuning.job import StepRecord, run_steps
 from bentsao.tuning.pairs import PairRow
 from bentsao.tuning.recipe import Recipe
 
@@ -41,13 +41,16 @@ class Preferred:
 
 @dataclass(frozen=True)
 class PairJob:
-    """What a run needs besides the model. pad_id: any id; micro_tokens: of one forward; folder: for checkpoints."""
+    """What a run needs besides the model. pad_id: any id; micro_tokens: of one forward; folder: for checkpoints;
+    resume: the one to go on from, None to begin.
+    """
 
     train: Sequence[PairRow]
     valid: Sequence[PairRow]
     pad_id: int
     micro_tokens: int
     folder: Path
+    resume: Path | None = None
     stop: Callable[[], bool] = lambda: False
 
 
@@ -78,7 +81,7 @@ def prefer(
     on_step: Callable[[StepRecord], None],
     note: Callable[[str], None],
 ) -> Preferred:
-    """Tune the model's adapter on the pairs, going on from the last checkpoint in the job's folder.
+    """Tune the model's adapter on the pairs.
 
     Raises ConfigError where the rows of a step cannot be dealt out evenly.
     """
@@ -88,7 +91,7 @@ def prefer(
     trainer = _trainer(model, tokenizer, job, recipe, accelerator)
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(_callback(told, job.stop))
-    resume = last_checkpoint(job.folder)
+    resume = job.resume
     if resume is not None:
         told.history = [_record(entry) for entry in _logged(resume)]
         note(f"从检查点 {resume.name} 接着训练")
@@ -102,10 +105,10 @@ def prefer(
     return Preferred(finished, trainer.state.global_step, told.history)
 
 
-def last_checkpoint(folder: Path) -> Path | None:
-    """The last checkpoint that is whole: the state is what a trainer writes last."""
+def trainer_checkpoints(folder: Path) -> list[Path]:
+    """The complete checkpoints, oldest first: the state is what a trainer writes last."""
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").is_file()]
-    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+    return sorted(found, key=lambda path: int(path.name.rpartition("-")[2]))
 
 
 def _trainer(model: PeftModel, tokenizer: Any, job: PairJob, recipe: Recipe, accelerator: Accelerator) -> DPOTrainer:
@@ -120,15 +123,13 @@ def _trainer(model: PeftModel, tokenizer: Any, job: PairJob, recipe: Recipe, acc
             return dataset
 
     training = recipe.training
-    per_epoch = -(-len(job.train) // training.batch_rows)
-    whole = min(round(per_epoch * training.epochs), training.steps or per_epoch * 10**6)
+    whole = run_steps(len(job.train), training)
     every = training.evaluate_every or max(1, round(whole / 10))
     rows = _rows_at_once(job, training.batch_rows, accelerator.num_processes)
     config = DPOConfig(
         output_dir=str(job.folder),
         beta=recipe.preference.beta,
-        num_train_epochs=training.epochs,
-        max_steps=whole if training.steps else -1,
+        max_steps=whole,
         per_device_train_batch_size=rows,
         per_device_eval_batch_size=rows,
         gradient_accumulation_steps=training.batch_rows // (rows * accelerator.num_processes),

@@ -31,12 +31,12 @@ from bentsao.tuning.checks import (
     training_dtype,
 )
 from bentsao.tuning.frozen import keep
-from bentsao.tuning.job import EvalRecord, Job, Outcome, StepRecord
+from bentsao.tuning.job import EvalRecord, Job, Outcome, StepRecord, note_steps
 from bentsao.tuning.loop import train
 from bentsao.tuning.lora import add_lora, load_initial, trainable, unfreeze
 from bentsao.tuning.objective import LabelledLoss, check_against_model
 from bentsao.tuning.pairs import gather_pairs, pair_rows
-from bentsao.tuning.preferring import PairJob, prefer
+from bentsao.tuning.preferring import PairJob, prefer, trainer_checkpoints
 from bentsao.tuning.preparing import Prepared, RunReporter, prepare
 from bentsao.tuning.recipe import Recipe
 from bentsao.tuning.shortcuts import take_shortcuts
@@ -112,11 +112,7 @@ def _learn(
         resume=resume,
         stop=stop,
     )
-    if recipe.training.steps is not None and job.steps < recipe.training.steps:
-        reporter.note(
-            f"steps={recipe.training.steps} 多于 {recipe.training.epochs:g} 轮的 {job.steps} 步，"
-            f"训练 {job.steps} 步就结束；要更多请调大 --epochs"
-        )
+    note_steps(recipe.training, len(job.train), reporter.note)
     if recipe.training.keep_activations:
         job = replace(job, kept=keep(objective, job, accelerator, reporter.note))
     take_shortcuts(objective, job, accelerator, reporter.note)
@@ -155,8 +151,10 @@ def _prefer(
     folder = run_folder(Path(recipe.output))
     fingerprint = _fingerprint(recipe, pairs.files, chat_format, base)
     with accelerator.main_process_first():
-        open_run(folder, fingerprint, restart=restart and accelerator.is_main_process)
-    job = PairJob(train_rows, valid_rows, base.tokens.pad_id, _micro_tokens(recipe, base), folder, stop)
+        again = restart and accelerator.is_main_process
+        resume = open_run(folder, fingerprint, restart=again, note=reporter.note, listed=trainer_checkpoints)
+    note_steps(recipe.training, len(train_rows), reporter.note)
+    job = PairJob(train_rows, valid_rows, base.tokens.pad_id, _micro_tokens(recipe, base), folder, resume, stop)
     view = _Tracked(reporter, accelerator, recipe)
     done = prefer(model, base.tokens.tokenizer, job, recipe, accelerator, on_step=view.step, note=reporter.note)
     outcome = Outcome(done.finished, done.steps, done.history, None)
