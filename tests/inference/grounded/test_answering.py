@@ -140,6 +140,12 @@ def test_what_the_linker_finds_within_an_unknown_name_is_not_taken_for_it(ask: A
     assert "“布洛芬西平”" in answer.answer or answer.ask_back == ("布洛芬",)
 
 
+def test_a_condition_after_a_medicine_is_the_persons_where_leave_is_asked_for(ask: Ask) -> None:
+    answer = ask("布洛芬胃出血的人能吃吗", engine=Reader(named="布洛芬胃出血"), path="both")
+    assert answer.entities == ("布洛芬",)
+    assert ask("布洛芬胃出血怎么吃", engine=Reader(named="布洛芬胃出血"), path="both").entities == ()
+
+
 @pytest.mark.parametrize(("path", "name"), [("linker", "羊角疯病"), ("both", "羊角疯病"), ("both", "火星热")])
 def test_a_name_that_the_base_does_not_have_is_not_what_was_spoken_of_before(ask: Ask, path: str, name: str) -> None:
     answer = ask(f"那{name}怎么治", "偏头痛有什么症状", engine=Reader(named=name), path=path)

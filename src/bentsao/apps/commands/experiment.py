@@ -126,10 +126,10 @@ def show(console: Console, name: str, by_system: dict[str, list[Score]]) -> None
     from bentsao.evaluation.grounding_figures import figures
 
     table = Table(title=SETS.get(name, name))
-    table.add_column("")
+    table.add_column("", overflow="fold")
     found = {system: figures(scores) for system, scores in by_system.items()}
     for system in found:
-        table.add_column(TITLES.get(system, system), justify="right")
+        table.add_column(TITLES.get(system, system), justify="right", overflow="fold")
     for measure, title in MEASURES.items():
         cells = [one[measure].value for one in found.values()]
         table.add_row(title, *("—" if value is None else f"{value:.3f}" for value in cells))

@@ -36,6 +36,9 @@ _NAME_END = re.compile(
 )
 """How names of diseases, drugs and the like end."""
 
+_CONDITION_END = re.compile("[病症炎瘤癌痛疼疹喘]$|出血$|溃疡$|过敏$")
+"""How conditions end that no drug's name ends with."""
+
 _ONLY_FORMS = re.compile(f"(?:{'|'.join(sorted(FORMS, key=len, reverse=True))}|[钠钾钙])+")
 """What makes another form of the same medicine (布洛芬缓释胶囊)."""
 
@@ -125,7 +128,7 @@ class Resolver:
         if shared and alone:
             entities = tuple(linker.entities[place] for place in shared)
             names = tuple(linker.names[place] for place in shared)
-        elif self._is_within_unknown(model, linker) or _names_another(model, linker, question):
+        elif self._is_within_unknown(model, linker, question) or _names_another(model, linker, question):
             entities, names = (), ()
         elif linker.entities and not self._is_longer(model, linker, question):
             entities, names = linker.entities, linker.names
@@ -202,17 +205,19 @@ class Resolver:
         read = [name for name in model.names if 2 * len(grams(folded(name)) & said) >= len(grams(folded(name))) > 0]
         return max(map(len, read), default=0) >= max(map(len, linker.names))
 
-    def _is_within_unknown(self, model: Aim, linker: Aim) -> bool:
+    def _is_within_unknown(self, model: Aim, linker: Aim, question: str) -> bool:
         """Whether what the linker found is only a part of a longer name that the model read and the base has not.
 
         Not where the model only read on past the name (膀胱膨出偏爱 …): what it read must end as names do, and have no
         words of the sentence in it. A drug's name with anything else after it (布洛芬西平) may be another drug, and is
-        taken for one.
+        taken for one; where leave to take it is asked for, a condition after it is the person's (阿司匹林胃出血能吃吗).
         """
         if not linker.names:
             return False
         kinds = {entity.kind for name in linker.entities if (entity := self._kb.entity(name))}
-        longer = [whole for whole in model.unknown if "drug" in kinds or _NAME_END.search(whole)]
+        asked = asks_leave(question)
+        drug = [whole for whole in model.unknown if not (asked and _CONDITION_END.search(whole))]
+        longer = drug if "drug" in kinds else [whole for whole in model.unknown if _NAME_END.search(whole)]
         names = sorted(linker.names, key=len, reverse=True)
         return all(
             any(name != whole and _without(whole, names) and _within(name, whole) for whole in longer) for name in names
